@@ -1,0 +1,1 @@
+"""Agents: chat formats, tools, and the paradigms that combine them."""

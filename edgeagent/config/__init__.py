@@ -1,0 +1,1 @@
+"""Validated configuration: model recipes, device profiles, suites, engine settings and budgets."""

@@ -1,0 +1,178 @@
+"""The Engine and Session protocols: one loaded model, and one KV cache each session owns.
+
+A session exposes what its cache holds, so what was reused and what was recomputed is countable,
+never guessed::
+
+    session = engine.open(max_context_len=1024)
+    session.append(engine.encode("The capital of France is"))   # prefill
+    for event in session.decode(DecodeParams(max_new_tokens=8)):
+        print(event.text, end="")
+    session.rewind(5)                                            # keep the first five tokens
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine is and what it runs; recorded with every measurement.
+
+    Attributes:
+        name: Engine name, such as `genai` or `scripted`.
+        version: Version of the runtime.
+        ep: The execution provider really used.
+        context_len: Longest context the package supports, in tokens.
+        vocab_size: Entries of the vocabulary.
+        kv_bytes_per_token: Computed KV cache bytes per token, `None` if unknown.
+        load_ns: How long loading took.
+    """
+
+    name: str
+    version: str
+    ep: str
+    context_len: int
+    vocab_size: int
+    kv_bytes_per_token: int | None
+    load_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeParams:
+    """How to generate.
+
+    Attributes:
+        max_new_tokens: Stop after this many tokens.
+        temperature: 0 is greedy.
+        top_p: Nucleus of the distribution that is sampled from when `temperature > 0`.
+        seed: Seed of the sampler, used when `temperature > 0`.
+        stop: Stop as soon as the generated text contains one of these strings. The string is
+            part of the last event's text and stays in the cache.
+        grammar: Lark grammar (llguidance dialect) that the generated text must follow, or `None`.
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    grammar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """One generated token.
+
+    Attributes:
+        token_id: The token; end-of-turn tokens are not reported and not kept in the cache.
+        text: The text that became complete with it, possibly empty inside a UTF-8 sequence.
+        t_ns: When it was known, on the monotonic clock.
+        forced: Whether the grammar left no choice, so it was appended without a decode step.
+    """
+
+    token_id: int
+    text: str
+    t_ns: int
+    forced: bool = False
+
+
+ShouldStop: TypeAlias = Callable[[], bool]
+"""Asked between native calls; returning True ends a prefill or a decode early."""
+
+OnProgress: TypeAlias = Callable[[int, int], None]
+"""Told the tokens prefilled so far and in all."""
+
+
+class Session(Protocol):
+    """One conversation with its own KV cache; not safe for use by several threads at once."""
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """Token ids whose keys and values are in the cache, in order."""
+        ...
+
+    @property
+    def max_context_len(self) -> int:
+        """Most tokens the cache can hold."""
+        ...
+
+    def append(
+        self,
+        token_ids: Sequence[int],
+        *,
+        on_progress: OnProgress | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> None:
+        """Prefill: run the tokens through the model, in chunks.
+
+        Raises:
+            ResourceError: The tokens do not fit `max_context_len`; nothing was appended.
+            Cancelled: `should_stop` returned True; the chunks done so far stay in the cache.
+        """
+        ...
+
+    def decode(
+        self, params: DecodeParams, *, should_stop: ShouldStop | None = None
+    ) -> Iterator[TokenEvent]:
+        """Generate tokens until a limit, a stop string, the grammar's end or an end-of-turn token.
+
+        Every reported token is in the cache when the iterator ends or is closed, and the session
+        can be appended to, decoded again or rewound right away.
+
+        Raises:
+            EngineError: The grammar is not valid, or nothing was appended yet.
+        """
+        ...
+
+    def rewind(self, length: int) -> None:
+        """Keep the first `length` tokens of the cache and forget the rest.
+
+        Raises:
+            ValueError: `length` is negative or more than the cache holds.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the cache; idempotent."""
+        ...
+
+
+class Engine(Protocol):
+    """A loaded model with its tokenizer."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What runs here."""
+        ...
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's own jinja2 chat template, `None` if the package has none."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Tokenize; control tokens written as text become control tokens, nothing is added."""
+        ...
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return the text of the tokens, control tokens left out."""
+        ...
+
+    def open(self, max_context_len: int) -> Session:
+        """Open a session whose cache holds `max_context_len` tokens, allocated at once.
+
+        Raises:
+            ResourceError: Longer than the package's context, or not enough memory.
+        """
+        ...
+
+    def close(self) -> None:
+        """Unload the model; idempotent; sessions must be closed before."""
+        ...
+
+
+class Cancelled(Exception):  # noqa: N818 - control flow, not an error
+    """A prefill was stopped on request; finished chunks stay in the cache."""

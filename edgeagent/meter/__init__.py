@@ -1,0 +1,1 @@
+"""Meters: one small file per source of memory, energy or power readings."""

@@ -1,0 +1,1 @@
+"""Profiling: run paradigms over a suite, sample the process, keep every record."""

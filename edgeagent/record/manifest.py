@@ -1,0 +1,117 @@
+"""The manifest of a package: where it comes from, what is in it, and how faithful it is."""
+
+from __future__ import annotations
+
+from edgeagent.record.base import Record
+
+MANIFEST_NAME = "manifest.json"
+
+
+class SourceRecord(Record):
+    """The file that a package was exported from.
+
+    Attributes:
+        file: File name, without its folder.
+        sha256: Of the whole file.
+        size_bytes: Of the whole file.
+        origin: Where the weights came from, such as a wheel, a hub repository or `local file`.
+        architecture: As the file names it.
+        name: Model name as the file gives it, may be empty.
+        license: SPDX id where known, else what the file says, else empty.
+    """
+
+    file: str
+    sha256: str
+    size_bytes: int
+    origin: str
+    architecture: str
+    name: str = ""
+    license: str = ""
+
+
+class TensorGroup(Record):
+    """How one group of tensors was stored.
+
+    Attributes:
+        group: `embedding`, `attention`, `mlp`, `head` or `norm`.
+        source_types: Block types in the source and how many tensors had each.
+        stored_as: Precision in the package, such as `int4 block 32 + correction`.
+        tensors: Number of source tensors.
+        size_bytes: Bytes in the package, shared data counted once.
+        exact: Whether the stored values equal the dequantized source values.
+    """
+
+    group: str
+    source_types: dict[str, int]
+    stored_as: str
+    tensors: int
+    size_bytes: int
+    exact: bool
+
+
+class Fidelity(Record):
+    """The package's logits against a reference computed from the source file.
+
+    Attributes:
+        reference: How the reference was computed.
+        tokens: Number of positions compared.
+        perplexity_source: Perplexity of the reference on the sample text.
+        perplexity_package: Perplexity of the package on the same tokens.
+        kl_mean: Mean Kullback-Leibler divergence, nats per token, reference to package.
+        top1_agreement: Share of positions where both put the same token first.
+        tokenizer_texts: Number of sample texts that both tokenizers agree on (all of them).
+    """
+
+    reference: str
+    tokens: int
+    perplexity_source: float
+    perplexity_package: float
+    kl_mean: float
+    top1_agreement: float
+    tokenizer_texts: int
+
+    @property
+    def perplexity_change(self) -> float:
+        """Relative change of perplexity, 0.01 is one percent worse."""
+        return self.perplexity_package / self.perplexity_source - 1
+
+
+class Manifest(Record):
+    """What `manifest.json` in a package says.
+
+    Attributes:
+        schema_version: Version of this record.
+        model_id: Recipe id, or the file's stem for a local file.
+        edgeagent_version: Version that wrote the package.
+        created_utc: ISO 8601.
+        source: The source file.
+        recipe: The export settings: exporter, policy, context length, accuracy level and so on.
+        tensor_groups: Precision per group.
+        tool_versions: Versions of the libraries that took part.
+        files: Size in bytes of every other file of the package.
+        parameters: Number of weights, shared ones counted once.
+        context_len: Longest context in tokens.
+        kv_bytes_per_token: Computed bytes of KV cache per token.
+        tool_call_format: Name of the tool-call format that the model is used with.
+        fidelity: The verification, `None` if it was skipped on request.
+    """
+
+    schema_version: int = 1
+    model_id: str
+    edgeagent_version: str
+    created_utc: str
+    source: SourceRecord
+    recipe: dict[str, str | int | float | bool]
+    tensor_groups: tuple[TensorGroup, ...]
+    tool_versions: dict[str, str]
+    files: dict[str, int]
+    parameters: int
+    context_len: int
+    kv_bytes_per_token: int
+    tool_call_format: str
+    fidelity: Fidelity | None = None
+
+    @property
+    def package_bytes(self) -> int:
+        """Size of the package without the manifest itself."""
+        return sum(self.files.values())

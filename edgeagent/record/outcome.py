@@ -1,0 +1,85 @@
+"""What a paradigm made of a task: the answer, how it got there, and how it failed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from edgeagent.record.base import Record
+
+
+class FailureMode(StrEnum):
+    """Why an agent did not finish by itself.
+
+    The first five are the taxonomy of the paradigm trade-off study (arXiv 2604.19299); the last
+    three split its "stuck" cases, which need different cures.
+    """
+
+    CONTEXT_EXCEEDED = "context_exceeded"
+    NO_DELEGATION = "no_delegation"
+    DELEGATION_FAILURE = "delegation_failure"
+    TIMEOUT = "timeout"
+    PROTOCOL_VIOLATION = "protocol_violation"
+    TURN_LIMIT = "turn_limit"
+    REPEATED_CALL = "repeated_call"
+    ERROR = "error"
+
+
+class StepKind(StrEnum):
+    """What one step of an agent was."""
+
+    THOUGHT = "thought"
+    CALL = "call"
+    OBSERVATION = "observation"
+    ROUTE = "route"
+    ANSWER = "answer"
+    FALLBACK = "fallback"
+
+
+class Step(Record):
+    """One visible step of an agent, for `--trace` and for reading a run afterwards.
+
+    Attributes:
+        agent: The role that took the step.
+        kind: What it was.
+        text: The model's text, the tool's output or the reason of a fallback.
+        tool: The tool or specialist named by a call or a route, else empty.
+        arguments: A call's arguments as given by the model.
+    """
+
+    agent: str
+    kind: StepKind
+    text: str = ""
+    tool: str = ""
+    arguments: dict[str, object] = Field(default_factory=dict)
+
+
+class Outcome(Record):
+    """The result of one paradigm on one task.
+
+    Attributes:
+        answer: The final answer; empty only if even the fallback gave none.
+        failure: Why the paradigm did not finish unaided, `None` if it did.
+        fell_back: Whether the answer came from the fallback to the base model.
+        turns: Model turns of all agents, the fallback's included.
+        steps: What the agents did, in order.
+        error: The message of an unexpected error behind `failure == error`, else empty.
+    """
+
+    answer: str
+    failure: FailureMode | None = None
+    fell_back: bool = False
+    turns: int = 0
+    steps: tuple[Step, ...] = ()
+    error: str = ""
+
+    @property
+    def completed(self) -> bool:
+        """Whether there is an answer at all, by the paradigm itself or by the fallback."""
+        return bool(self.answer.strip())
+
+    @property
+    def completed_unaided(self) -> bool:
+        """Whether the paradigm gave an answer by itself."""
+        return self.completed and self.failure is None and not self.fell_back

@@ -1,0 +1,133 @@
+"""The files of a run folder: `tasks.jsonl`, `samples.jsonl` and what their lines mean."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from edgeagent.record.base import SCHEMA_VERSION, Record
+from edgeagent.record.outcome import Outcome
+from edgeagent.record.samples import Sample, SourceInfo
+from edgeagent.record.spans import Span
+
+TASKS_NAME = "tasks.jsonl"
+SAMPLES_NAME = "samples.jsonl"
+
+
+class HostRecord(Record):
+    """The machine that a run was measured on.
+
+    Attributes:
+        os: Operating system and release.
+        machine: Architecture, such as `x86_64` or `aarch64`.
+        cpu: Processor name as the system gives it.
+        cores_physical: Physical cores, `None` if the system does not tell.
+        cores_usable: Logical cores that this process may use.
+        memory_bytes: Installed memory.
+        python: Version of the interpreter.
+    """
+
+    os: str
+    machine: str
+    cpu: str
+    cores_physical: int | None
+    cores_usable: int
+    memory_bytes: int
+    python: str
+
+
+class RunConfig(Record):
+    """Everything that a figure of a run depends on; repeated in every record of the run.
+
+    Attributes:
+        model_id: Recipe id or file stem.
+        package_sha256: SHA-256 of the package's manifest.
+        precision: Short description of the stored weights.
+        package_bytes: Size of the package.
+        engine: Engine name.
+        engine_version: Version of the runtime.
+        ep: Execution provider really used.
+        engine_settings: Threads, spinning, chunk length and so on.
+        suite: Suite name and version, `core@1`.
+        suite_sha256: SHA-256 over the suite's file and documents.
+        paradigms: In the order they are reported; `base` is the reference of differences.
+        repeat: Repetitions of every task and paradigm.
+        seed: Seed of the order and of sampling.
+        budget: Turn, token, context and time limits.
+        tool_call_format: How tools are called.
+        edgeagent_version: Version that measured.
+        host: The machine.
+    """
+
+    model_id: str
+    package_sha256: str
+    precision: str
+    package_bytes: int
+    engine: str
+    engine_version: str
+    ep: str
+    engine_settings: dict[str, str | int | float | bool | None]
+    suite: str
+    suite_sha256: str
+    paradigms: tuple[str, ...]
+    repeat: int
+    seed: int
+    budget: dict[str, int | float]
+    tool_call_format: str
+    edgeagent_version: str
+    host: HostRecord
+
+    def digest(self) -> str:
+        """Return a short digest; records of one run share it, so a resumed run can check it."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class TaskRecord(Record):
+    """One task run with one paradigm: a line of `tasks.jsonl`.
+
+    Attributes:
+        schema_version: Version of this record.
+        config: The full configuration.
+        task_id: Task of the suite.
+        category: Its category.
+        paradigm: `base`, `single`, `multi` or a later one.
+        repetition: From 0.
+        order: Position in the randomised order of the run, from 0.
+        started_utc: Wall-clock time, for people.
+        solved: Whether the checker accepted the answer.
+        outcome: Answer, steps and failure mode.
+        spans: The trace; its first span covers the whole task.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    config: RunConfig
+    task_id: str
+    category: str
+    paradigm: str
+    repetition: int
+    order: int
+    started_utc: str
+    solved: bool
+    outcome: Outcome
+    spans: tuple[Span, ...]
+
+
+class SampleBatch(Record):
+    """Readings of about one second: a line of `samples.jsonl`.
+
+    Attributes:
+        schema_version: Version of this record.
+        config: The full configuration.
+        session: Number of the process within the run: 0 at first, one more after each resume.
+        sources: Every source that was tried, with its state.
+        samples: The readings.
+        largest_gap_ns: Longest time between two readings of one source within the batch.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    config: RunConfig
+    session: int
+    sources: tuple[SourceInfo, ...]
+    samples: tuple[Sample, ...]
+    largest_gap_ns: int
