@@ -205,7 +205,7 @@ def _q6_k(blocks: Bytes) -> UnpackedBlocks:
     low = _nibbles(blocks[..., :128].reshape(rows, count, 2, 64)).reshape(rows, count, 2, 4, 32)
     pairs = blocks[..., 128:192].reshape(rows, count, 2, 1, 32)
     shifts: Bytes = np.array([0, 2, 4, 6], dtype=np.uint8)[:, None]
-    quants: Bytes = low | (((pairs >> shifts) & 3) << np.uint8(4))
+    quants: Bytes = low | (((pairs >> shifts) & np.uint8(3)) << np.uint8(4))
     scales = np.ascontiguousarray(blocks[..., 192:208]).view(np.int8).astype(np.float32)
     scale = (_half(blocks, 208)[..., None] * scales).reshape(rows, -1)
     return UnpackedBlocks(_signed(quants, 32).reshape(rows, -1, 16), scale, None, bits=6)
