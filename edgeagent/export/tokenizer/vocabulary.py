@@ -1,0 +1,110 @@
+"""The vocabulary of a GGUF file, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from edgeagent.errors import DamagedFileError
+from edgeagent.export.gguf.metadata import MetadataReader
+
+_PREFIX = "tokenizer.ggml."
+_MAX_TOKENS = 2_000_000  # the largest published vocabularies have about 260,000
+
+
+class TokenType(IntEnum):
+    """What a token is for; the values of `enum llama_token_type`."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens by id with their types.
+
+    Attributes:
+        path: the file, named in errors.
+        tokens: text of every token; the index is the token id.
+        types: type of every token.
+        ids: id of every token that is in use, by its text.
+    """
+
+    path: Path
+    tokens: tuple[str, ...]
+    types: tuple[TokenType, ...]
+    ids: dict[str, int]
+
+    def added(self) -> Iterator[tuple[int, str, bool]]:
+        """Id, text and whether it is special, of the tokens that are found in text as they stand."""
+        for index, (token, kind) in enumerate(zip(self.tokens, self.types, strict=True)):
+            if kind in {TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN}:
+                yield index, token, kind is not TokenType.USER_DEFINED
+
+    def is_control(self, token: str) -> bool:
+        """Whether `token` is in the vocabulary as a control token."""
+        index = self.ids.get(token)
+        return index is not None and self.types[index] is TokenType.CONTROL
+
+    def special_id(self, gguf: MetadataReader, name: str) -> int | None:
+        """The id stored at `tokenizer.ggml.<name>_token_id`, None if the file has none.
+
+        Raises:
+            DamagedFileError: the id is not that of a token in use.
+        """
+        key = f"{_PREFIX}{name}_token_id"
+        index = gguf.get_int(key, None)
+        if index is None:
+            return None
+        if not 0 <= index < len(self.tokens):
+            raise self._damaged(f"{key} is {index} and there are {len(self.tokens)} tokens")
+        if self.types[index] is TokenType.UNUSED:
+            raise self._damaged(f"{key} is {index}, a token that is marked as unused")
+        return index
+
+    def _damaged(self, what: str) -> DamagedFileError:
+        return damaged_tokenizer(self.path, what)
+
+
+def damaged_tokenizer(path: Path, what: str) -> DamagedFileError:
+    """The error for a tokenizer that contradicts itself; `what` says where."""
+    return DamagedFileError(f"the tokenizer of {path} is damaged: {what}; download it again.")
+
+
+def read_vocabulary(gguf: MetadataReader) -> Vocabulary:
+    """Read and check the tokens of a file.
+
+    Raises:
+        DamagedFileError: no tokens, types that do not fit, or a token that occurs twice.
+    """
+    tokens = gguf.get_strings(f"{_PREFIX}tokens")
+    numbers = gguf.get_ints(f"{_PREFIX}token_type", None)
+    if numbers is None:
+        numbers = [int(TokenType.NORMAL)] * len(tokens)
+    if not 0 < len(tokens) <= _MAX_TOKENS:
+        raise damaged_tokenizer(gguf.path, f"it has {len(tokens)} tokens")
+    if len(numbers) != len(tokens):
+        what = f"it has {len(tokens)} tokens and {len(numbers)} token types"
+        raise damaged_tokenizer(gguf.path, what)
+    known = {int(kind): kind for kind in TokenType}
+    try:
+        types = tuple(known[number] for number in numbers)
+    except KeyError as error:
+        raise damaged_tokenizer(gguf.path, f"there is no token type {error}") from None
+    ids: dict[str, int] = {}
+    for index, (token, kind) in enumerate(zip(tokens, types, strict=True)):
+        if kind is TokenType.UNUSED:
+            continue
+        if not token:
+            raise damaged_tokenizer(gguf.path, f"token {index} is empty")
+        if token in ids:
+            what = f"tokens {ids[token]} and {index} are both {token[:40]!r}"
+            raise damaged_tokenizer(gguf.path, what)
+        ids[token] = index
+    return Vocabulary(gguf.path, tuple(tokens), types, ids)
