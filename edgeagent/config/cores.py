@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from edgeagent.config.cgroup import PROC, SYS, cpu_quota
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from edgeagent.record.samples import Sample, SourceInfo
@@ -19,6 +21,11 @@ class Meter(Protocol):
         """What is measured; the state is `ok` for a meter that was probed by reading a value."""
         ...
 
+    @property
+    def min_interval_s(self) -> float:
+        """Shortest time between two reads that is worth their cost, 0 where reads are cheap."""
+        ...
+
     def read(self) -> Sample:
         """Read once.
 
@@ -26,3 +33,26 @@ class Meter(Protocol):
             MeterError: No value this time; never a zero or a guess instead.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What was found on a machine.
+
+    Attributes:
+        meters: Those that gave a value when they were probed.
+        sources: Everything that was tried, the meters' own `info` included, each with its state,
+            and a reason and a remedy where it cannot be read.
+    """
+
+    meters: tuple[Meter, ...]
+    sources: tuple[SourceInfo, ...]
+
+    @classmethod
+    def union(cls, parts: Iterable[Discovery]) -> Discovery:
+        """Join discoveries in order."""
+        found = tuple(parts)
+        return cls(
+            meters=tuple(meter for part in found for meter in part.meters),
+            sources=tuple(source for part in found for source in part.sources),
+        )

@@ -122,7 +122,8 @@ class SampleBatch(Record):
         session: Number of the process within the run: 0 at first, one more after each resume.
         sources: Every source that was tried, with its state.
         samples: The readings.
-        largest_gap_ns: Longest time between two readings of one source within the batch.
+        largest_gap_ns: Longest time between two consecutive readings of a source that is read every
+            interval, the last reading of the batch before included.
     """
 
     schema_version: int = SCHEMA_VERSION

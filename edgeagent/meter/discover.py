@@ -1,0 +1,115 @@
+"""Find every source of memory, energy and power readings on this machine, and say why not.
+
+A new kind of sensor is a new module with a `discover_*` function and one line in `discover`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import psutil
+
+from edgeagent.meter.process import discover_process
+from edgeagent.meter.protocol import Discovery
+from edgeagent.meter.rapl import discover_rapl
+from edgeagent.meter.sysfs import Reader, read_or_none, read_text
+from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
+
+_NOT_READ = "The hardware is there, but this version of edgeagent does not read it."
+
+
+def discover(
+    pid: int,
+    root: Path = Path("/sys"),
+    proc: Path = Path("/proc"),
+    read: Reader = read_text,
+) -> Discovery:
+    """Probe every source.
+
+    Args:
+        pid: The process whose memory is of interest.
+        root: Where sysfs is mounted.
+        proc: Where procfs is mounted.
+        read: Reads one file of either.
+    """
+    return Discovery.union(
+        (
+            discover_process(pid, proc, read),
+            discover_rapl(root, proc, read) if _is_linux(proc) else _no_energy_reader(),
+            _nvidia(proc),
+            _jetson(root),
+            _battery(root, proc, read),
+        )
+    )
+
+
+def _is_linux(proc: Path) -> bool:
+    return (proc / "cpuinfo").exists() or sys.platform == "linux"
+
+
+def _no_energy_reader() -> Discovery:
+    system = {"darwin": "macOS", "win32": "Windows"}.get(sys.platform, sys.platform)
+    return _unread(
+        "rapl:package",
+        "energy_j",
+        SampleKind.COUNTER,
+        Scope.PACKAGE,
+        f"This version of edgeagent has no reader of processor energy for {system}.",
+    )
+
+
+def _nvidia(proc: Path) -> Discovery:
+    """Detect a discrete NVIDIA GPU by its driver."""
+    if _is_linux(proc):
+        present = (proc / "driver" / "nvidia" / "version").exists()
+    else:
+        present = shutil.which("nvidia-smi") is not None
+    if not present:
+        return Discovery((), ())
+    return _unread("nvml:gpu", "energy_j", SampleKind.COUNTER, Scope.MODULE, _NOT_READ)
+
+
+def _jetson(root: Path) -> Discovery:
+    """Detect the power monitor of a Jetson module: INA3221 devices bound to its driver."""
+    drivers = root / "bus" / "i2c" / "drivers"
+    # A bound device is a link named bus-address, such as 1-0040.
+    if not any(any((drivers / name).glob("*-00*")) for name in ("ina3221", "ina3221x")):
+        return Discovery((), ())
+    return _unread("ina3221:total", "power_w", SampleKind.SAMPLED, Scope.MODULE, _NOT_READ)
+
+
+def _battery(root: Path, proc: Path, read: Reader) -> Discovery:
+    """Detect a battery that feeds the system, not one of a mouse (`scope` is `Device` there)."""
+    if _is_linux(proc):
+        supplies = root / "class" / "power_supply"
+        present = any(
+            read_or_none(path, read) == "Battery"
+            and read_or_none(path.parent / "scope", read) != "Device"
+            for path in supplies.glob("*/type")
+        )
+    else:
+        present = _psutil_battery()
+    if not present:
+        return Discovery((), ())
+    return _unread("battery:discharge", "power_w", SampleKind.SAMPLED, Scope.SYSTEM, _NOT_READ)
+
+
+def _psutil_battery() -> bool:
+    try:
+        return hasattr(psutil, "sensors_battery") and psutil.sensors_battery() is not None
+    except (OSError, RuntimeError, psutil.Error):
+        return False
+
+
+def _unread(source: str, quantity: str, kind: SampleKind, scope: Scope, reason: str) -> Discovery:
+    info = SourceInfo(
+        source=source,
+        quantity=quantity,
+        kind=kind,
+        scope=scope,
+        state=SourceState.UNSUPPORTED,
+        reason=reason,
+    )
+    return Discovery((), (info,))

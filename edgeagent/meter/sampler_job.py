@@ -1,0 +1,63 @@
+"""What the measured process and its sampler tell each other, one JSON line each.
+
+The parent writes a `SamplerJob` to the sampler's standard input and keeps the pipe open for as long
+as it wants samples; the sampler answers `SamplerMessage` lines on its standard output.
+"""
+
+from __future__ import annotations
+
+from edgeagent.record.base import Record
+from edgeagent.record.run import RunConfig
+from edgeagent.record.samples import SourceInfo
+
+
+class SamplerJob(Record):
+    """What to sample and where to write it.
+
+    Attributes:
+        pid: The process whose memory is measured.
+        interval_s: Time between two readings of a source that is cheap to read.
+        out: The file that `SampleBatch` lines are appended to, absolute.
+        config: Configuration of the run, repeated in every batch.
+        session: Number of the process within the run.
+    """
+
+    pid: int
+    interval_s: float
+    out: str
+    config: RunConfig
+    session: int
+
+
+class SamplerSummary(Record):
+    """What a sampler did, told when it ends.
+
+    Attributes:
+        batches: Lines written.
+        samples: Readings written.
+        largest_gap_ns: Longest time between two readings of a source that is read every interval.
+        wall_s: How long it sampled.
+        cpu_s: Processor time it used for that, its start not included.
+        error: Why it ended before it was asked to, empty if it did not.
+    """
+
+    batches: int = 0
+    samples: int = 0
+    largest_gap_ns: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    error: str = ""
+
+
+class SamplerMessage(Record):
+    """One line of the sampler: exactly one field is set.
+
+    Attributes:
+        ready: Every source that was tried; the first readings are taken.
+        failed: Why it could not start.
+        summary: It has ended and every batch is written.
+    """
+
+    ready: tuple[SourceInfo, ...] | None = None
+    failed: str | None = None
+    summary: SamplerSummary | None = None

@@ -1,0 +1,112 @@
+"""The sampler process: `python -m edgeagent.meter.sampler_main`, started by `Sampler` only.
+
+It reads its job from standard input and samples until that pipe closes, which also happens when the
+parent dies in whatever way, or until the measured process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from edgeagent.meter.discover import discover
+from edgeagent.meter.sampler_job import SamplerJob, SamplerMessage
+from edgeagent.meter.sampling import LineFile, SamplingLoop, Stopwatch
+
+_STDIN = 0
+_STDOUT = 1
+_MAX_JOB_BYTES = 1 << 20
+
+
+def main() -> int:
+    """Sample until told to stop; return the exit status."""
+    _leave_interrupts_to_the_parent()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        job = SamplerJob.model_validate_json(_read_line())
+        process = psutil.Process(job.pid)
+        file = LineFile(Path(job.out))
+    except (OSError, ValueError, psutil.Error) as error:
+        _tell(SamplerMessage(failed=str(error)))
+        return 1
+    threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
+    try:
+        return _sample(job, file, stop, _life_of(process))
+    finally:
+        file.close()
+
+
+def _sample(
+    job: SamplerJob, file: LineFile, stop: threading.Event, is_alive: Callable[[], bool]
+) -> int:
+    discovery = discover(job.pid)
+    loop = SamplingLoop(job, discovery, file)
+    stopwatch = Stopwatch()
+    error = ""
+    try:
+        loop.run(stop, is_alive, lambda: _tell(SamplerMessage(ready=discovery.sources)))
+    except OSError as failure:
+        error = f"{job.out} cannot be written: {failure.strerror or failure}."
+    _tell(SamplerMessage(summary=loop.summary(stopwatch.wall_s, stopwatch.cpu_s, error)))
+    return 1 if error else 0
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ctrl-C reaches the whole group; the parent saves its work first and then closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGHUP", "SIGBREAK"):  # a closed terminal on POSIX, Ctrl-Break on Windows
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _read_line() -> bytes:
+    """Read the job's line without a buffer that would swallow the end of the input."""
+    line = b""
+    while not line.endswith(b"\n") and len(line) < _MAX_JOB_BYTES:
+        chunk = os.read(_STDIN, 1 << 16)
+        if not chunk:
+            break
+        line += chunk
+    return line
+
+
+def _wait_for_end_of_input(stop: threading.Event) -> None:
+    """Set `stop` when the pipe closes; a raw read holds no lock that the exit would wait for."""
+    try:
+        while os.read(_STDIN, 1 << 10):
+            pass
+    except OSError:
+        pass
+    stop.set()
+
+
+def _life_of(process: psutil.Process) -> Callable[[], bool]:
+    """Return a check that is not fooled by a new process with the same number, or by a zombie."""
+
+    def is_alive() -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    return is_alive
+
+
+def _tell(message: SamplerMessage) -> None:
+    """Write one line; that nobody listens any more must not cost the last batch."""
+    line = message.model_dump_json(exclude_none=True).encode() + b"\n"
+    with contextlib.suppress(OSError):
+        os.write(_STDOUT, line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
