@@ -1,0 +1,177 @@
+"""Reading a run folder into memory, and refusing what does not belong together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeagent.errors import RunDataError
+from edgeagent.record import jsonl
+from edgeagent.record.integrate import by_source
+from edgeagent.record.run import SAMPLES_NAME, TASKS_NAME, RunConfig, SampleBatch, TaskRecord
+from edgeagent.record.samples import Sample, SourceInfo
+from edgeagent.record.spans import Span
+
+_MAX_COUNT = 1 << 63
+"""Times and token counts beyond 64 bits are damage, not data."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSession:
+    """What the sampler of one process of a run recorded.
+
+    Readings of different sessions are never joined: between them a counter may have been reset
+    and, after a reboot, the monotonic clock too.
+
+    Attributes:
+        sources: Every source that was tried, with its last state.
+        samples: Readings per source in order of time.
+    """
+
+    sources: tuple[SourceInfo, ...]
+    samples: Mapping[str, Sequence[Sample]]
+
+    def covers(self, t0_ns: int, t1_ns: int) -> bool:
+        """Whether any reading of this session is from within the interval or both sides of it."""
+        return any(
+            series[0].t_ns <= t1_ns and series[-1].t_ns >= t0_ns for series in self.samples.values()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder in memory.
+
+    Attributes:
+        folder: Where it was read from.
+        config: The configuration that every record shares.
+        tasks: One record per task, paradigm and repetition, in the order they were run.
+        sources: Every source of samples with its last known state.
+        sessions: The samples, one entry per process that took part.
+        largest_gap_ns: Longest time between two readings of one source, `None` without samples.
+        notes: Sentences about what was left out while reading.
+    """
+
+    folder: Path
+    config: RunConfig
+    tasks: tuple[TaskRecord, ...]
+    sources: tuple[SourceInfo, ...]
+    sessions: tuple[SampleSession, ...]
+    largest_gap_ns: int | None
+    notes: tuple[str, ...]
+
+
+def load_run(folder: Path) -> Run:
+    """Read `tasks.jsonl` and, if there is one, `samples.jsonl` of a run folder.
+
+    Raises:
+        RunDataError: The folder or its tasks are missing or empty, a line is damaged or of another
+            schema version, or records of different configurations are mixed.
+    """
+    tasks_path = folder / TASKS_NAME
+    if not tasks_path.is_file():
+        raise RunDataError(
+            f"{folder} is not a run folder: it has no {TASKS_NAME}; "
+            "name a folder that `edgeagent profile` wrote."
+        )
+    notes: list[str] = []
+    tasks = _read_tasks(tasks_path, notes)
+    config = tasks[0].config
+    batches = _read_batches(folder / SAMPLES_NAME, config, notes)
+    return Run(
+        folder=folder,
+        config=config,
+        tasks=tasks,
+        sources=_last_states(batches),
+        sessions=_sessions(batches),
+        largest_gap_ns=max((batch.largest_gap_ns for batch in batches), default=None),
+        notes=tuple(notes),
+    )
+
+
+def _read_tasks(path: Path, notes: list[str]) -> tuple[TaskRecord, ...]:
+    tasks: dict[tuple[str, str, int], TaskRecord] = {}
+    repeated = 0
+    config: RunConfig | None = None
+    for number, task in enumerate(jsonl.read(path, TaskRecord, on_torn=notes.append), 1):
+        where = f"{path}, line {number}"
+        config = config or task.config
+        _check_config(task.config, config, where)
+        _check_trace(task.spans, where)
+        key = (task.task_id, task.paradigm, task.repetition)
+        repeated += key in tasks
+        tasks.setdefault(key, task)
+    if not tasks:
+        raise RunDataError(f"{path} holds no finished task; run the same profile again.")
+    if repeated:
+        notes.append(f"{repeated} task runs are recorded twice; the first record counts.")
+    return tuple(sorted(tasks.values(), key=lambda task: task.order))
+
+
+def _read_batches(path: Path, config: RunConfig, notes: list[str]) -> tuple[SampleBatch, ...]:
+    if not path.is_file():
+        notes.append(f"The run has no {SAMPLES_NAME}, so memory and energy were not measured.")
+        return ()
+    batches = []
+    for number, batch in enumerate(jsonl.read(path, SampleBatch, on_torn=notes.append), 1):
+        _check_config(batch.config, config, f"{path}, line {number}")
+        batches.append(batch)
+    return tuple(batches)
+
+
+def _check_config(found: RunConfig, expected: RunConfig, where: str) -> None:
+    if found == expected:
+        return
+    differing = [
+        name for name in RunConfig.model_fields if getattr(found, name) != getattr(expected, name)
+    ]
+    raise RunDataError(
+        f"{where} was measured with another configuration ({', '.join(differing)} differ); "
+        "records of different runs must be kept in folders of their own."
+    )
+
+
+def _check_trace(spans: tuple[Span, ...], where: str) -> None:
+    """Refuse traces that no recorder writes, so that metrics need not guess about them."""
+    if not spans:
+        raise RunDataError(f"{where} is damaged: the task has no spans.")
+    root = spans[0]
+    if root.parent_id is not None:
+        raise RunDataError(f"{where} is damaged: the first span has a parent.")
+    seen = set()
+    for span in spans:
+        counts = (span.tokens_in, span.tokens_cached, span.tokens_out, span.tokens_forced)
+        valid = (
+            span.id not in seen
+            and (span is root or span.parent_id in seen)
+            and root.t0_ns <= span.t0_ns <= span.t1_ns <= root.t1_ns
+            and abs(span.t0_ns) < _MAX_COUNT
+            and abs(span.t1_ns) < _MAX_COUNT
+            and all(0 <= count < _MAX_COUNT for count in counts)
+            and span.tokens_cached <= span.tokens_in
+            and span.tokens_forced <= span.tokens_out
+            and all(root.t0_ns <= t_ns <= root.t1_ns for t_ns in span.token_t_ns)
+        )
+        if not valid:
+            raise RunDataError(f"{where} is damaged: span {span.id} does not fit the task's trace.")
+        seen.add(span.id)
+
+
+def _last_states(batches: Iterable[SampleBatch]) -> tuple[SourceInfo, ...]:
+    states = {info.source: info for batch in batches for info in batch.sources}
+    return tuple(states.values())
+
+
+def _sessions(batches: tuple[SampleBatch, ...]) -> tuple[SampleSession, ...]:
+    grouped: dict[int, list[SampleBatch]] = defaultdict(list)
+    for batch in batches:
+        grouped[batch.session].append(batch)
+    return tuple(
+        SampleSession(
+            sources=_last_states(group),
+            samples=by_source(sample for batch in group for sample in batch.samples),
+        )
+        for _, group in sorted(grouped.items())
+    )

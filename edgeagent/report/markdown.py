@@ -1,0 +1,97 @@
+"""The report of a run as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from edgeagent.record.samples import SourceState
+from edgeagent.report import format as fmt
+from edgeagent.report.model import Summary
+from edgeagent.report.table import Row, category_rows, tradeoff_rows
+
+PICTURE_NAME = "tradeoff.svg"
+
+# No underscore: inside a word it is not markup, and names such as `turn_limit` stay readable.
+_MARKUP = re.compile(r"([\\`*<>\[\]|#&~])")
+
+
+def tradeoff_markdown(summary: Summary) -> str:
+    """Return `report.md`: verdict, trade-off, categories, notes and where the figures are from."""
+    config = summary.config
+    paradigms = [paradigm.paradigm for paradigm in summary.paradigms]
+    notes = [note for note in (summary.energy_note, *summary.notes) if note]
+    parts = [
+        f"# {_escape(config.model_id)} on {_escape(config.host.cpu)}",
+        f"**{_escape(summary.recommendation.reason)}**",
+        f"![Solved tasks against seconds per task]({PICTURE_NAME})",
+        "## Trade-off",
+        _rows("Per paradigm", paradigms, tradeoff_rows(summary)),
+        "Differences are paired by task, with 95 % bootstrap intervals; *not distinguishable* "
+        "means that the interval contains 0 or that too few tasks differ. Times, rates and energy "
+        "are gross: the machine's idle power is included.",
+        "## Solved by category",
+        _rows("Category", paradigms, category_rows(summary)),
+        "## What to know",
+        "\n".join(f"- {_escape(note)}" for note in notes) or "Everything was measured.",
+        "## Provenance",
+        _table(("What", "Value"), _provenance(summary)),
+        "## Sensors",
+        _table(("Source", "Quantity", "Scope", "State", "Reason and remedy"), _sensors(summary))
+        if summary.sources
+        else "None was recorded.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _provenance(summary: Summary) -> Iterable[tuple[str, ...]]:
+    config, host = summary.config, summary.config.host
+    yield "Model", f"{config.model_id}, {config.precision}, {fmt.mebibytes(config.package_bytes)}"
+    yield "Package", f"manifest SHA-256 {config.package_sha256}"
+    yield "Engine", f"{config.engine} {config.engine_version}, {config.ep}"
+    yield "Engine settings", _settings(config.engine_settings)
+    yield "Tool calls", config.tool_call_format
+    yield "Suite", f"{config.suite}, SHA-256 {config.suite_sha256}"
+    yield "Runs", f"repeat {config.repeat}, seed {config.seed}, {_settings(config.budget)}"
+    yield "Host", f"{host.cpu}, {_cores(summary)}, {fmt.mebibytes(host.memory_bytes)}"
+    yield "System", f"{host.os}, {host.machine}, Python {host.python}"
+    high_water = summary.rss_high_water_bytes
+    if high_water is not None:
+        yield "Peak RSS of the whole run", f"{fmt.mebibytes(high_water)}, loading included"
+    yield "Measured", f"{summary.started_utc} to {summary.last_started_utc}"
+    yield "edgeagent", config.edgeagent_version
+
+
+def _cores(summary: Summary) -> str:
+    host = summary.config.host
+    physical = "" if host.cores_physical is None else f" ({host.cores_physical} physical)"
+    return f"{host.cores_usable} usable cores{physical}"
+
+
+def _sensors(summary: Summary) -> Iterable[tuple[str, ...]]:
+    for info in summary.sources:
+        why = "" if info.state is SourceState.OK else f"{info.reason} {info.remedy}".strip()
+        yield info.source, info.quantity, info.scope.value, info.state.value, why
+
+
+def _settings(settings: Mapping[str, str | int | float | bool | None]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "none"
+
+
+def _rows(corner: str, paradigms: Sequence[str], rows: Iterable[Row]) -> str:
+    # Markdown drops leading blanks; an en space keeps a label below the figure it belongs to.
+    cells = ((row.label.replace("  ", "\N{EN SPACE}", 1), *row.cells) for row in rows)
+    return _table((corner, *paradigms), cells)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [_line(map(_escape, head)), _line("---" for _ in head)]
+    return "\n".join([*lines, *(_line(map(_escape, row)) for row in rows)])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    return _MARKUP.sub(r"\\\1", fmt.plain(text))

@@ -1,0 +1,215 @@
+"""The records of `summary.json`: what a run comes to, in SI units, `None` for not measured."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from edgeagent.record.base import Record
+from edgeagent.record.run import RunConfig
+from edgeagent.record.samples import SourceInfo
+
+SUMMARY_SCHEMA_VERSION = 1
+
+
+class Verdict(StrEnum):
+    """What a paired comparison allows to say."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NOT_DISTINGUISHABLE = "not_distinguishable"
+
+
+class Interval(Record):
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+class Spread(Record):
+    """How a figure is distributed over task runs.
+
+    Attributes:
+        n: Task runs that have the figure.
+        mean: Arithmetic mean.
+        median: Middle value.
+        p25: Lower quartile.
+        p75: Upper quartile.
+    """
+
+    n: int
+    mean: float
+    median: float
+    p25: float
+    p75: float
+
+
+class Difference(Record):
+    """A paired difference to the reference paradigm, over tasks.
+
+    Attributes:
+        mean: Mean of the differences, in the unit of the figure.
+        interval: 95 % bootstrap interval, `None` with fewer than two tasks.
+        tasks: Tasks that both paradigms were measured on.
+        verdict: Better, worse or not distinguishable.
+    """
+
+    mean: float
+    interval: Interval | None
+    tasks: int
+    verdict: Verdict
+
+
+class CategoryResult(Record):
+    """Solved and attempted task runs of one category."""
+
+    solved: int
+    attempts: int
+
+
+class PhaseSeconds(Record):
+    """Mean seconds of a task run per phase; they add up to the mean of `e2e_s`."""
+
+    prefill: float
+    decode: float
+    tool: float
+    overhead: float
+
+
+class TokensPerTask(Record):
+    """Mean tokens of a task run; see `docs/metrics.md`."""
+
+    tokens_in: float
+    cached: float
+    prefilled: float
+    out: float
+    forced: float
+
+
+class Memory(Record):
+    """Largest resident memory of the measured process during task runs, seen from outside.
+
+    Attributes:
+        rss_peak_bytes: Resident set size.
+        rss_anon_peak_bytes: The largest anonymous part, which cannot be dropped.
+        rss_file_peak_bytes: The largest file-backed part, such as mapped weights.
+    """
+
+    rss_peak_bytes: float | None
+    rss_anon_peak_bytes: float | None
+    rss_file_peak_bytes: float | None
+
+
+class Energy(Record):
+    """Energy of the processor packages during task runs, gross of idle power.
+
+    Attributes:
+        attempts: Task runs whose energy was measured; the other figures are over these.
+        energy_j_per_task: Mean.
+        energy_j_per_solved_task: All energy, failed attempts included, over solved task runs;
+            `None` if none was solved.
+        energy_j_failed: Energy of the attempts that were not solved.
+    """
+
+    attempts: int
+    energy_j_per_task: float
+    energy_j_per_solved_task: float | None
+    energy_j_failed: float
+
+
+class ParadigmSummary(Record):
+    """What one paradigm came to.
+
+    Attributes:
+        paradigm: Its name.
+        tasks: Different tasks.
+        attempts: Task runs, repetitions included.
+        solved: Solved task runs.
+        solved_rate: Mean over tasks of the share of solved repetitions.
+        solved_interval: 95 % Wilson interval of `solved_rate` over tasks.
+        completed_rate: Share of task runs with an answer, the fallback's included.
+        completed_unaided_rate: Share of task runs answered without the fallback.
+        failure_modes: Number of task runs per failure mode, most frequent first.
+        categories: Results per category.
+        e2e_s: Seconds of a task run.
+        e2e_s_per_solved_task: All seconds over solved task runs, `None` if none was solved.
+        ttft_s: Time to first token.
+        tpot_s: Time per output token, pooled over task runs.
+        prefill_tok_per_s: Pooled over task runs.
+        decode_tok_per_s: Pooled over task runs.
+        phases_s: Mean seconds per phase.
+        tokens_per_task: Mean tokens per task run.
+        turns_per_task: Mean model turns, the fallback's included.
+        tool_calls_per_task: Mean number of tools run.
+        memory: Peak resident memory.
+        energy: Energy, `None` if it was not measured.
+        differences: Paired differences to the reference by figure: `solved_rate`, `e2e_s`,
+            `tokens`, `energy_j`; empty for the reference itself.
+    """
+
+    paradigm: str
+    tasks: int
+    attempts: int
+    solved: int
+    solved_rate: float
+    solved_interval: Interval | None
+    completed_rate: float
+    completed_unaided_rate: float
+    failure_modes: dict[str, int]
+    categories: dict[str, CategoryResult]
+    e2e_s: Spread
+    e2e_s_per_solved_task: float | None
+    ttft_s: Spread | None
+    tpot_s: float | None
+    prefill_tok_per_s: float | None
+    decode_tok_per_s: float | None
+    phases_s: PhaseSeconds
+    tokens_per_task: TokensPerTask
+    turns_per_task: float
+    tool_calls_per_task: float
+    memory: Memory
+    energy: Energy | None
+    differences: dict[str, Difference]
+
+
+class Recommendation(Record):
+    """Which paradigm to deploy.
+
+    Attributes:
+        paradigm: Its name, `None` if the run does not tell.
+        reason: One or two sentences for a person.
+    """
+
+    paradigm: str | None
+    reason: str
+
+
+class Summary(Record):
+    """The content of `summary.json`.
+
+    Attributes:
+        schema_version: Version of this record.
+        config: What every figure depends on.
+        started_utc: When the first task run started.
+        last_started_utc: When the last task run started.
+        reference: The paradigm that differences are to, `None` if it was not run.
+        recommendation: Which paradigm to deploy.
+        paradigms: In the order of the configuration.
+        sources: Every sensor that was tried, with its state.
+        rss_high_water_bytes: The operating system's own record of the process's largest resident
+            set, loading included, over the whole run.
+        energy_note: Why energy was not measured and what to do; empty if it was.
+        notes: What was left out or must be known to read the figures.
+    """
+
+    schema_version: int = SUMMARY_SCHEMA_VERSION
+    config: RunConfig
+    started_utc: str
+    last_started_utc: str
+    reference: str | None
+    recommendation: Recommendation
+    paradigms: tuple[ParadigmSummary, ...]
+    sources: tuple[SourceInfo, ...]
+    rss_high_water_bytes: float | None
+    energy_note: str
+    notes: tuple[str, ...]

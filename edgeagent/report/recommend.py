@@ -1,0 +1,123 @@
+"""Which paradigm to deploy, said no more firmly than the run supports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edgeagent.report.model import Difference, ParadigmSummary, Recommendation, Verdict
+from edgeagent.report.stats import paired_difference
+
+
+def recommend(
+    paradigms: Sequence[ParadigmSummary],
+    solved_by_task: Mapping[str, Mapping[str, float]],
+    reference: str | None,
+    seed: int = 0,
+) -> Recommendation:
+    """Choose a paradigm by solved tasks first and seconds second.
+
+    A paradigm must beat the reference beyond noise to replace it, because the reference is the
+    simplest and cheapest. Among those that do, the fastest one wins that is not distinguishable
+    from the one that solves most.
+
+    Args:
+        paradigms: Their summaries.
+        solved_by_task: Per paradigm the share of solved repetitions of each task.
+        reference: The paradigm to beat, `None` if it was not run.
+        seed: Seed of the bootstrap.
+    """
+    if len(paradigms) == 1:
+        return Recommendation(
+            paradigm=None,
+            reason=f"Only {paradigms[0].paradigm} was run, so there is nothing to compare.",
+        )
+    if not any(paradigm.solved for paradigm in paradigms):
+        return Recommendation(
+            paradigm=None,
+            reason="No paradigm solved any task; a larger or less quantized model is needed.",
+        )
+    by_name = {paradigm.paradigm: paradigm for paradigm in paradigms}
+    if reference is None:
+        return Recommendation(
+            paradigm=None, reason="The base model was not run, so no gain over it can be shown."
+        )
+    base = by_name[reference]
+    better = [
+        paradigm
+        for paradigm in paradigms
+        if _verdict(paradigm.differences.get("solved_rate")) is Verdict.BETTER
+    ]
+    if not better:
+        return Recommendation(paradigm=reference, reason=_keep_base(base, paradigms))
+    best = max(better, key=lambda paradigm: paradigm.solved_rate)
+    chosen = min(
+        (
+            paradigm
+            for paradigm in better
+            if paradigm is best
+            or _verdict(_compare(solved_by_task, paradigm, best, seed)) is not Verdict.WORSE
+        ),
+        key=lambda paradigm: paradigm.e2e_s.mean,
+    )
+    others = [paradigm for paradigm in paradigms if paradigm is not chosen]
+    return Recommendation(paradigm=chosen.paradigm, reason=_take(chosen, base, others))
+
+
+def _compare(
+    solved_by_task: Mapping[str, Mapping[str, float]],
+    paradigm: ParadigmSummary,
+    other: ParadigmSummary,
+    seed: int,
+) -> Difference | None:
+    return paired_difference(
+        solved_by_task[paradigm.paradigm],
+        solved_by_task[other.paradigm],
+        higher_is_better=True,
+        seed=seed,
+    )
+
+
+def _verdict(difference: Difference | None) -> Verdict:
+    return Verdict.NOT_DISTINGUISHABLE if difference is None else difference.verdict
+
+
+def _take(chosen: ParadigmSummary, base: ParadigmSummary, others: Sequence[ParadigmSummary]) -> str:
+    difference = chosen.differences["solved_rate"]
+    interval = difference.interval
+    between = (
+        f", 95 % interval {100 * interval.low:+.0f} to {100 * interval.high:+.0f}"
+        if interval
+        else ""
+    )
+    text = (
+        f"Deploy {chosen.paradigm}: it solves {_share(chosen)}, {base.paradigm} {_share(base)} "
+        f"({100 * difference.mean:+.0f} points{between}), at {_cost(chosen, base)}."
+    )
+    for other in others:
+        if other is base or other.solved_rate < chosen.solved_rate:
+            continue
+        text += (
+            f" {other.paradigm} solves {_share(other)}, which is not distinguishable from that, "
+            f"and takes {_cost(other, chosen)}."
+        )
+    return text
+
+
+def _cost(paradigm: ParadigmSummary, other: ParadigmSummary) -> str:
+    if other.e2e_s.mean <= 0:
+        return f"{paradigm.e2e_s.mean:.3g} s per task"
+    return f"{paradigm.e2e_s.mean / other.e2e_s.mean:.1f} times the seconds per task"
+
+
+def _keep_base(base: ParadigmSummary, paradigms: Sequence[ParadigmSummary]) -> str:
+    others = ", ".join(
+        f"{paradigm.paradigm} {_share(paradigm)}" for paradigm in paradigms if paradigm is not base
+    )
+    return (
+        f"Deploy {base.paradigm} ({_share(base)}): no other paradigm solves more tasks beyond "
+        f"noise ({others}), and it is the simplest."
+    )
+
+
+def _share(paradigm: ParadigmSummary) -> str:
+    return f"{paradigm.solved}/{paradigm.attempts}"

@@ -1,0 +1,266 @@
+"""From a run to its summary: one pass over the tasks of each paradigm, then paired comparisons."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from edgeagent.clock import to_seconds
+from edgeagent.record.run import RunConfig
+from edgeagent.record.samples import Scope, SourceInfo, SourceState
+from edgeagent.report.load import Run
+from edgeagent.report.metrics import TaskMetrics, pooled, task_metrics
+from edgeagent.report.model import (
+    CategoryResult,
+    Difference,
+    Energy,
+    Memory,
+    ParadigmSummary,
+    PhaseSeconds,
+    Summary,
+    TokensPerTask,
+)
+from edgeagent.report.recommend import recommend
+from edgeagent.report.stats import paired_difference, spread, wilson_interval
+
+REFERENCE = "base"
+RSS_HIGH_WATER_SOURCE = "process:rss_peak"
+_LONG_GAP_NS = 1_000_000_000
+
+Figure = Callable[[TaskMetrics], float | None]
+
+# Figures that are compared in pairs: how to read them, and whether more is better.
+_COMPARED: Mapping[str, tuple[Figure, bool]] = {
+    "solved_rate": (lambda metrics: float(metrics.task.solved), True),
+    "e2e_s": (lambda metrics: metrics.e2e_s, False),
+    "tokens": (lambda metrics: float(metrics.tokens.tokens_in + metrics.tokens.out), False),
+    "energy_j": (lambda metrics: metrics.energy_j, False),
+}
+
+
+def summarize(run: Run) -> Summary:
+    """Derive every reported figure of a run.
+
+    The paradigms come in the order of the configuration; those without a finished task are left
+    out and mentioned in the notes.
+    """
+    groups: dict[str, list[TaskMetrics]] = {name: [] for name in run.config.paradigms}
+    for task in run.tasks:
+        groups.setdefault(task.paradigm, []).append(task_metrics(task, run))
+    measured = {name: group for name, group in groups.items() if group}
+    reference = REFERENCE if REFERENCE in measured else None
+    seed = run.config.seed
+    paradigms = tuple(
+        _summarize_paradigm(name, group, _differences(name, measured, reference, seed))
+        for name, group in measured.items()
+    )
+    solved = {name: by_task(group, _COMPARED["solved_rate"][0]) for name, group in measured.items()}
+    started = sorted(task.started_utc for task in run.tasks)
+    return Summary(
+        config=run.config,
+        started_utc=started[0],
+        last_started_utc=started[-1],
+        reference=reference,
+        recommendation=recommend(paradigms, solved, reference, seed),
+        paradigms=paradigms,
+        sources=run.sources,
+        rss_high_water_bytes=_high_water(run),
+        energy_note=_energy_note(run.sources, paradigms),
+        notes=(*run.notes, *_notes(run, groups)),
+    )
+
+
+def by_task(group: Sequence[TaskMetrics], figure: Figure) -> dict[str, float]:
+    """Return the mean of a figure over the repetitions of each task, unmeasured ones left out."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for metrics in group:
+        if (value := figure(metrics)) is not None:
+            values[metrics.task.task_id].append(value)
+    return {task_id: sum(found) / len(found) for task_id, found in values.items()}
+
+
+def _differences(
+    name: str, groups: Mapping[str, Sequence[TaskMetrics]], reference: str | None, seed: int
+) -> dict[str, Difference]:
+    if reference is None or name == reference:
+        return {}
+    found = {}
+    for figure_name, (figure, higher_is_better) in _COMPARED.items():
+        difference = paired_difference(
+            by_task(groups[name], figure),
+            by_task(groups[reference], figure),
+            higher_is_better=higher_is_better,
+            seed=seed,
+        )
+        if difference is not None:
+            found[figure_name] = difference
+    return found
+
+
+def _summarize_paradigm(
+    name: str, group: Sequence[TaskMetrics], differences: dict[str, Difference]
+) -> ParadigmSummary:
+    attempts = len(group)
+    solved = sum(metrics.task.solved for metrics in group)
+    rates = by_task(group, _COMPARED["solved_rate"][0])
+    outcomes = [metrics.task.outcome for metrics in group]
+    e2e_s = spread([metrics.e2e_s for metrics in group])
+    ttft_s = [metrics.ttft_s for metrics in group if metrics.ttft_s is not None]
+    return ParadigmSummary(
+        paradigm=name,
+        tasks=len(rates),
+        attempts=attempts,
+        solved=solved,
+        solved_rate=sum(rates.values()) / len(rates),
+        solved_interval=wilson_interval(sum(rates.values()), len(rates)),
+        completed_rate=sum(outcome.completed for outcome in outcomes) / attempts,
+        completed_unaided_rate=sum(outcome.completed_unaided for outcome in outcomes) / attempts,
+        failure_modes=dict(
+            Counter(
+                outcome.failure.value for outcome in outcomes if outcome.failure is not None
+            ).most_common()
+        ),
+        categories=_categories(group),
+        e2e_s=e2e_s,
+        e2e_s_per_solved_task=e2e_s.mean * attempts / solved if solved else None,
+        ttft_s=spread(ttft_s) if ttft_s else None,
+        tpot_s=pooled([metrics.tpot_s for metrics in group]),
+        prefill_tok_per_s=pooled([metrics.prefill_tok_per_s for metrics in group]),
+        decode_tok_per_s=pooled([metrics.decode_tok_per_s for metrics in group]),
+        phases_s=_phases(group),
+        tokens_per_task=_tokens(group),
+        turns_per_task=sum(outcome.turns for outcome in outcomes) / attempts,
+        tool_calls_per_task=sum(metrics.tool_calls for metrics in group) / attempts,
+        memory=Memory(
+            rss_peak_bytes=_largest(group, lambda metrics: metrics.rss_peak_bytes),
+            rss_anon_peak_bytes=_largest(group, lambda metrics: metrics.rss_anon_peak_bytes),
+            rss_file_peak_bytes=_largest(group, lambda metrics: metrics.rss_file_peak_bytes),
+        ),
+        energy=_energy(group),
+        differences=differences,
+    )
+
+
+def _categories(group: Sequence[TaskMetrics]) -> dict[str, CategoryResult]:
+    attempts = Counter(metrics.task.category for metrics in group)
+    solved = Counter(metrics.task.category for metrics in group if metrics.task.solved)
+    return {
+        category: CategoryResult(solved=solved[category], attempts=attempts[category])
+        for category in sorted(attempts)
+    }
+
+
+def _phases(group: Sequence[TaskMetrics]) -> PhaseSeconds:
+    def mean_s(part: Callable[[TaskMetrics], int]) -> float:
+        return to_seconds(sum(part(metrics) for metrics in group)) / len(group)
+
+    return PhaseSeconds(
+        prefill=mean_s(lambda metrics: metrics.phases.prefill_ns),
+        decode=mean_s(lambda metrics: metrics.phases.decode_ns),
+        tool=mean_s(lambda metrics: metrics.phases.tool_ns),
+        overhead=mean_s(lambda metrics: metrics.phases.overhead_ns),
+    )
+
+
+def _tokens(group: Sequence[TaskMetrics]) -> TokensPerTask:
+    def mean(part: Callable[[TaskMetrics], int]) -> float:
+        return sum(part(metrics) for metrics in group) / len(group)
+
+    return TokensPerTask(
+        tokens_in=mean(lambda metrics: metrics.tokens.tokens_in),
+        cached=mean(lambda metrics: metrics.tokens.cached),
+        prefilled=mean(lambda metrics: metrics.tokens.prefilled),
+        out=mean(lambda metrics: metrics.tokens.out),
+        forced=mean(lambda metrics: metrics.tokens.forced),
+    )
+
+
+def _largest(group: Sequence[TaskMetrics], figure: Figure) -> float | None:
+    values = [value for metrics in group if (value := figure(metrics)) is not None]
+    return max(values, default=None)
+
+
+def _energy(group: Sequence[TaskMetrics]) -> Energy | None:
+    measured = [
+        (metrics.energy_j, metrics.task.solved) for metrics in group if metrics.energy_j is not None
+    ]
+    if not measured:
+        return None
+    total_j = sum(joules for joules, _ in measured)
+    solved = sum(was_solved for _, was_solved in measured)
+    return Energy(
+        attempts=len(measured),
+        energy_j_per_task=total_j / len(measured),
+        energy_j_per_solved_task=total_j / solved if solved else None,
+        energy_j_failed=sum(joules for joules, was_solved in measured if not was_solved),
+    )
+
+
+def _energy_note(sources: Sequence[SourceInfo], paradigms: Sequence[ParadigmSummary]) -> str:
+    """Say why there is no energy figure, and what would give one; empty if all was measured."""
+    measured = sum(paradigm.energy.attempts for paradigm in paradigms if paradigm.energy)
+    attempts = sum(paradigm.attempts for paradigm in paradigms)
+    if measured == attempts:
+        return ""
+    if measured:
+        return (
+            f"Energy was measured for {measured} of {attempts} task runs; the counters' readings "
+            "do not cover the others."
+        )
+    tried = [info for info in sources if info.quantity in {"energy_j", "power_w"}]
+    packages = [info for info in tried if info.scope is Scope.PACKAGE]
+    reasons = [
+        " ".join(part for part in (f"{info.source}: {info.reason}", info.remedy) if part)
+        for info in packages or tried
+        if info.state is not SourceState.OK
+    ]
+    if not reasons:
+        reasons.append(
+            "The counters' readings cover no task run."
+            if packages
+            else "No counter of the processor package was found."
+        )
+    return " ".join(["Energy was not measured.", *reasons])
+
+
+def _high_water(run: Run) -> float | None:
+    return max(
+        (
+            sample.value
+            for session in run.sessions
+            for sample in session.samples.get(RSS_HIGH_WATER_SOURCE, ())
+        ),
+        default=None,
+    )
+
+
+def _notes(run: Run, groups: Mapping[str, Sequence[TaskMetrics]]) -> list[str]:
+    notes = []
+    expected = _expected_attempts(run.config, groups)
+    if len(run.tasks) < expected:
+        notes.append(
+            f"The run is not complete: {len(run.tasks)} of at least {expected} task runs are "
+            "finished; the same profile command resumes it."
+        )
+    if run.largest_gap_ns is not None and run.largest_gap_ns > _LONG_GAP_NS:
+        notes.append(
+            f"Sampling paused for up to {to_seconds(run.largest_gap_ns):.1f} s; a memory peak in "
+            "such a gap was missed."
+        )
+    if run.sessions and all(metrics.rss_peak_bytes is None for metrics in _all(groups)):
+        notes.append("No reading of resident memory lies within a task run.")
+    if run.config.repeat == 1:
+        notes.append(
+            "Every task was run once: the intervals cover the choice of tasks, not how much a "
+            "second run on this machine would differ."
+        )
+    return notes
+
+
+def _expected_attempts(config: RunConfig, groups: Mapping[str, Sequence[TaskMetrics]]) -> int:
+    tasks = {metrics.task.task_id for metrics in _all(groups)}
+    return len(tasks) * len(groups) * config.repeat
+
+
+def _all(groups: Mapping[str, Sequence[TaskMetrics]]) -> list[TaskMetrics]:
+    return [metrics for group in groups.values() for metrics in group]

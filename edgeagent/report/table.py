@@ -1,0 +1,118 @@
+"""The trade-off table as rows of text, shared by all renderers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeagent.report import format as fmt
+from edgeagent.report.model import ParadigmSummary, Summary
+
+NONE = "\N{EN DASH}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of all paradigms.
+
+    Attributes:
+        label: What it is, with the unit where cells have none.
+        cells: One text per paradigm.
+        starts_section: Whether renderers may draw a line above.
+    """
+
+    label: str
+    cells: tuple[str, ...]
+    starts_section: bool = False
+
+
+def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
+    """Return the trade-off table, one row per figure, one cell per paradigm."""
+    rows: list[Row] = []
+
+    def add(label: str, cell: Callable[[ParadigmSummary], str], *, section: bool = False) -> None:
+        cells = tuple(cell(paradigm) for paradigm in summary.paradigms)
+        rows.append(Row(label, cells, section))
+
+    def add_difference(label: str, figure: str, unit: str, scale: float = 1.0) -> None:
+        if summary.reference is not None and len(summary.paradigms) > 1:
+            add(label, lambda p: fmt.difference(p.differences.get(figure), unit, scale))
+
+    versus = f"  against {fmt.plain(summary.reference or '')}"
+    add("Solved", lambda p: f"{p.solved}/{p.attempts} ({fmt.percent(p.solved_rate)})")
+    add("  95 % interval", lambda p: fmt.percent_interval(p.solved_interval))
+    add_difference(versus, "solved_rate", "points", 100)
+    add("Completed", lambda p: fmt.percent(p.completed_rate))
+    add("  without fallback", lambda p: fmt.percent(p.completed_unaided_rate))
+    add("Time per task", lambda p: fmt.seconds(p.e2e_s.mean), section=True)
+    add("  median (quartiles)", _quartiles)
+    add_difference(versus, "e2e_s", "s")
+    add("  prefill, decode", lambda p: _pair(p.phases_s.prefill, p.phases_s.decode))
+    add("  tools, overhead", lambda p: _pair(p.phases_s.tool, p.phases_s.overhead))
+    add("Time per solved task", lambda p: _per_solved(p, p.e2e_s_per_solved_task))
+    add("TTFT, median", lambda p: fmt.seconds(p.ttft_s.median if p.ttft_s else None), section=True)
+    add("TPOT", lambda p: fmt.seconds(p.tpot_s))
+    add("Prefill", lambda p: fmt.quantity(p.prefill_tok_per_s, "tok/s"))
+    add("Decode", lambda p: fmt.quantity(p.decode_tok_per_s, "tok/s"))
+    add("Tokens in per task", lambda p: fmt.number(p.tokens_per_task.tokens_in), section=True)
+    add("  cached", lambda p: fmt.number(p.tokens_per_task.cached))
+    add("  prefilled", lambda p: fmt.number(p.tokens_per_task.prefilled))
+    add("Tokens out per task", lambda p: fmt.number(p.tokens_per_task.out))
+    add("  forced", lambda p: fmt.number(p.tokens_per_task.forced))
+    add_difference(f"In and out{versus[1:]}", "tokens", "tokens")
+    add("Model turns per task", lambda p: fmt.number(p.turns_per_task))
+    add("Tool calls per task", lambda p: fmt.number(p.tool_calls_per_task))
+    add("Peak RSS", lambda p: fmt.mebibytes(p.memory.rss_peak_bytes), section=True)
+    if any(p.memory.rss_anon_peak_bytes is not None for p in summary.paradigms):
+        add("  anonymous", lambda p: fmt.mebibytes(p.memory.rss_anon_peak_bytes))
+        add("  file-backed", lambda p: fmt.mebibytes(p.memory.rss_file_peak_bytes))
+    add("Energy per task", lambda p: fmt.quantity(_joules(p), "J"))
+    if any(p.energy is not None for p in summary.paradigms):
+        add("  per solved task", _joules_per_solved)
+        add_difference(versus, "energy_j", "J")
+    add("Failures", _failures, section=True)
+    return tuple(rows)
+
+
+def category_rows(summary: Summary) -> tuple[Row, ...]:
+    """Return solved and attempted task runs per category."""
+    names = sorted({name for paradigm in summary.paradigms for name in paradigm.categories})
+    return tuple(
+        Row(
+            fmt.plain(name),
+            tuple(
+                f"{found.solved}/{found.attempts}" if (found := p.categories.get(name)) else NONE
+                for p in summary.paradigms
+            ),
+        )
+        for name in names
+    )
+
+
+def _quartiles(paradigm: ParadigmSummary) -> str:
+    spread = paradigm.e2e_s
+    return f"{fmt.seconds(spread.median)} ({fmt.number(spread.p25)}{NONE}{fmt.number(spread.p75)})"
+
+
+def _pair(first_s: float, second_s: float) -> str:
+    return f"{fmt.seconds(first_s)}, {fmt.seconds(second_s)}"
+
+
+def _per_solved(paradigm: ParadigmSummary, value_s: float | None) -> str:
+    return fmt.seconds(value_s) if paradigm.solved else "none solved"
+
+
+def _joules(paradigm: ParadigmSummary) -> float | None:
+    return paradigm.energy.energy_j_per_task if paradigm.energy else None
+
+
+def _joules_per_solved(paradigm: ParadigmSummary) -> str:
+    if paradigm.energy is None:
+        return fmt.NOT_MEASURED
+    joules = paradigm.energy.energy_j_per_solved_task
+    return "none solved" if joules is None else fmt.quantity(joules, "J")
+
+
+def _failures(paradigm: ParadigmSummary) -> str:
+    modes = [f"{name} {count}" for name, count in paradigm.failure_modes.items()]
+    return ", ".join(modes) or "none"

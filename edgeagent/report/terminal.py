@@ -1,0 +1,52 @@
+"""The trade-off table on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeagent.report import format as fmt
+from edgeagent.report.model import Summary
+from edgeagent.report.table import Row, category_rows, tradeoff_rows
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 100
+"""Most columns that a table takes; wider terminals stay readable."""
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print the verdict, the trade-off table, solved tasks by category and what to know."""
+    from rich.table import Table
+    from rich.text import Text
+
+    width = min(WIDTH, console.width)
+
+    def table(rows: tuple[Row, ...], corner: str) -> Table:
+        found = Table(title=None, width=width, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        found.add_column(Text(corner), no_wrap=True)
+        for paradigm in summary.paradigms:
+            found.add_column(Text(fmt.plain(paradigm.paradigm)), ratio=1)
+        for row in rows:
+            if row.starts_section:
+                found.add_row()
+            found.add_row(Text(row.label), *(Text(cell) for cell in row.cells))
+        return found
+
+    def say(text: str, style: str = "") -> None:
+        console.print(Text(fmt.plain(text), style=style), width=width)
+
+    config = summary.config
+    say(
+        f"{config.model_id} ({config.precision}) on {config.host.cpu}, {config.ep}, "
+        f"suite {config.suite}"
+    )
+    console.print()
+    console.print(table(tradeoff_rows(summary), "Per paradigm"))
+    console.print()
+    console.print(table(category_rows(summary), "Solved by category"))
+    console.print()
+    for note in (summary.energy_note, *summary.notes):
+        if note:
+            say(f"Note: {note}", "dim")
+    say(summary.recommendation.reason, "bold")
