@@ -1,0 +1,13 @@
+"""Llama 2 and 3, SmolLM2, TinyLlama and other models that convert to the architecture `llama`.
+
+llama.cpp's converter reorders the rows of Q and K of this architecture so that rotary pairs become
+neighbours (`LlamaModel.permute` in its `convert_hf_to_gguf.py`); the exporter puts them back.
+"""
+
+from __future__ import annotations
+
+from edgeagent.export.families.family import Family
+
+FAMILY = Family(
+    architecture="llama", runtime_type="llama", interleaved_rope=True, qkv_bias=False
+)

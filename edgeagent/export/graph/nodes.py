@@ -1,0 +1,94 @@
+"""A thin layer over `onnx.helper` that names nodes and values and knows the operator domains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import helper, numpy_helper
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+CONTRIB_DOMAIN = "com.microsoft"
+_CONTRIB_OPS = frozenset(
+    {
+        "GatherBlockQuantized",
+        "GroupQueryAttention",
+        "MatMulNBits",
+        "QuickGelu",
+        "SkipSimplifiedLayerNormalization",
+    }
+)
+_ONNX_OPSET = 21
+_CONTRIB_OPSET = 1
+_IR_VERSION = 10
+"""IR of ONNX 1.16, the first with opset 21; every runtime we support reads it."""
+
+
+class GraphNodes:
+    """Collects nodes in execution order, with small constants kept inside the graph."""
+
+    def __init__(self) -> None:
+        self._nodes: list[NodeProto] = []
+        self._constants: dict[str, TensorProto] = {}
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        name: str,
+        *,
+        outputs: Sequence[str] | None = None,
+        **attributes: Any,
+    ) -> str:
+        """Append a node and return its first output, `<name>/output` unless given.
+
+        Empty strings in `inputs` and `outputs` stand for optional ones that are left out.
+        """
+        produced = list(outputs) if outputs is not None else [f"{name}/output"]
+        domain = CONTRIB_DOMAIN if op in _CONTRIB_OPS else ""
+        self._nodes.append(
+            helper.make_node(op, list(inputs), produced, name=name, domain=domain, **attributes)
+        )
+        return produced[0]
+
+    def constant(self, name: str, value: npt.NDArray[Any]) -> str:
+        """Return the name of a small constant, made on first use."""
+        if name not in self._constants:
+            self._constants[name] = numpy_helper.from_array(value, name)
+        return name
+
+    def integers(self, *values: int) -> str:
+        """Return a one-dimensional int64 constant."""
+        name = "integers/" + "_".join(str(value) for value in values)
+        return self.constant(name, np.array(values, dtype=np.int64))
+
+    def integer(self, value: int) -> str:
+        """Return an int64 scalar constant."""
+        return self.constant(f"integer/{value}", np.array(value, dtype=np.int64))
+
+    def model(
+        self,
+        name: str,
+        inputs: Sequence[ValueInfoProto],
+        outputs: Sequence[ValueInfoProto],
+        initializers: Sequence[TensorProto],
+        producer_version: str,
+    ) -> ModelProto:
+        """Assemble the model."""
+        graph = helper.make_graph(
+            self._nodes, name, inputs, outputs, [*initializers, *self._constants.values()]
+        )
+        return helper.make_model(
+            graph,
+            ir_version=_IR_VERSION,
+            producer_name="edgeagent",
+            producer_version=producer_version,
+            opset_imports=[
+                helper.make_opsetid("", _ONNX_OPSET),
+                helper.make_opsetid(CONTRIB_DOMAIN, _CONTRIB_OPSET),
+            ],
+        )

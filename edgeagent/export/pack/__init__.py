@@ -1,0 +1,1 @@
+"""From ggml blocks to the operand layout of onnxruntime's block-quantized operators."""

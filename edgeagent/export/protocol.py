@@ -1,0 +1,71 @@
+"""The contract of exporters: a model source in, a verified package with a manifest out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from edgeagent.export.settings import ExportSettings
+from edgeagent.record.manifest import Manifest
+
+ExportStage: TypeAlias = Literal["hash", "weights", "tokenizer", "load", "verify"]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known about a model beside its weights; goes into the manifest.
+
+    Attributes:
+        model_id: Recipe id, or the file's stem for a local file.
+        origin: Where the weights came from, in words.
+        license: SPDX id, empty to take what the file says.
+        tool_call_format: Name of the format in which the model calls tools.
+    """
+
+    model_id: str
+    origin: str = "local file"
+    license: str = ""
+    tool_call_format: str = "compact"
+
+
+class OnExportProgress(Protocol):
+    """Called from the exporting thread after each piece of work."""
+
+    def __call__(self, stage: ExportStage, done: int, total: int) -> None:
+        """Report progress.
+
+        Args:
+            stage: What is being done.
+            done: Work finished, in bytes for `hash` and `weights`, in tokens for `verify`.
+            total: Work of the stage in the same unit.
+        """
+
+
+class Exporter(Protocol):
+    """Turns a model source into a package folder."""
+
+    def __call__(
+        self,
+        source: Path,
+        out: Path,
+        *,
+        facts: ModelFacts,
+        settings: ExportSettings,
+        on_progress: OnExportProgress,
+    ) -> Manifest:
+        """Export a model.
+
+        The folder appears whole or not at all; an older package at `out` is replaced only when
+        the new one is complete.
+
+        Raises:
+            SourceError: The source cannot be read.
+            ExportError: The source is damaged, not supported, or failed the verification.
+            ResourceError: Not enough disk or memory; nothing was written.
+            ConfigError: `out` is something else than a package.
+        """
+
+
+def ignore_progress(stage: ExportStage, done: int, total: int) -> None:
+    """Progress callback that does nothing."""

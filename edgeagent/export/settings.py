@@ -1,0 +1,33 @@
+"""What an export can be told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from edgeagent.config.spec import Spec
+
+DEFAULT_CONTEXT_LEN = 8192
+"""Cap on the context of a package: memory of an edge device, not of a server."""
+
+
+class ExportSettings(Spec):
+    """Settings of one export; they are recorded in the manifest."""
+
+    context_len: int | None = Field(default=None, ge=16, le=1 << 20)
+    """Longest context in tokens; `None`: what the model has, at most 8,192."""
+    accuracy_level: Literal[1, 4] = 4
+    """Of the runtime's block-quantized product: 4 rounds activations to 8 bits per block and is
+    three to four times as fast as 1, which keeps them in float32."""
+    verify: Literal["full", "load", "none"] = "full"
+    """`full`: load, tokenize and compare logits with the source; `load`: without the logits."""
+    verify_tokens: int = Field(default=1536, ge=64, le=1 << 16)
+    """Positions of the sample text that are compared at most."""
+    accept_low_fidelity: bool = False
+    """Keep a package that misses the fidelity thresholds; the manifest records the figures."""
+
+    @property
+    def context_cap(self) -> int:
+        """The cap in tokens."""
+        return self.context_len or DEFAULT_CONTEXT_LEN
