@@ -67,7 +67,7 @@ class TokenEvent:
     """One generated token.
 
     Attributes:
-        token_id: The token; end-of-turn tokens are not reported and not kept in the cache.
+        token_id: The token; end-of-turn tokens are neither reported nor kept.
         text: The text that became complete with it, possibly empty inside a UTF-8 sequence.
         t_ns: When it was known, on the monotonic clock.
         forced: Whether the grammar left no choice, so it was appended without a decode step.
@@ -91,7 +91,15 @@ class Session(Protocol):
 
     @property
     def tokens(self) -> Sequence[int]:
-        """Token ids whose keys and values are in the cache, in order."""
+        """Token ids of the conversation, in order."""
+        ...
+
+    @property
+    def cached_len(self) -> int:
+        """How many of `tokens`, from the first, have their keys and values in the cache.
+
+        The last generated tokens may be missing: they are run together with what comes next.
+        """
         ...
 
     @property
@@ -119,8 +127,8 @@ class Session(Protocol):
     ) -> Iterator[TokenEvent]:
         """Generate tokens until a limit, a stop string, the grammar's end or an end-of-turn token.
 
-        Every reported token is in the cache when the iterator ends or is closed, and the session
-        can be appended to, decoded again or rewound right away.
+        Every reported token is part of `tokens` when the iterator ends or is closed, and the
+        session can be appended to, decoded again or rewound right away.
 
         Raises:
             EngineError: The grammar is not valid, or nothing was appended yet.
@@ -128,10 +136,10 @@ class Session(Protocol):
         ...
 
     def rewind(self, length: int) -> None:
-        """Keep the first `length` tokens of the cache and forget the rest.
+        """Keep the first `length` tokens and forget the rest.
 
         Raises:
-            ValueError: `length` is negative or more than the cache holds.
+            ValueError: `length` is negative or more than there are tokens.
         """
         ...
 
@@ -146,6 +154,11 @@ class Engine(Protocol):
     @property
     def info(self) -> EngineInfo:
         """What runs here."""
+        ...
+
+    @property
+    def control_tokens(self) -> frozenset[str]:
+        """Texts that `encode` turns into control tokens; untrusted text must not contain them."""
         ...
 
     @property

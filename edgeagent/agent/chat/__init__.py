@@ -1,0 +1,1 @@
+"""Chats: templates, conversations with a cached prefix, and defence against forged markup."""

@@ -1,0 +1,129 @@
+"""A conversation of one role: it keeps its prefix in the KV cache and prefills only what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from edgeagent.agent.chat.template import ChatTemplate, Message
+from edgeagent.agent.stops import AgentStop, Deadline
+from edgeagent.engine.protocol import Cancelled, DecodeParams, Engine, Session
+from edgeagent.errors import EngineError, ResourceError
+from edgeagent.record.outcome import FailureMode
+from edgeagent.record.spans import Recorder, SpanKind
+
+OnText = Callable[[str], None]
+
+
+class Conversation:
+    """One session of the engine, driven by whole message lists.
+
+    Each turn renders the complete conversation. What the session already holds is found and kept:
+
+    - If the new text continues the old one, only the continuation is tokenized and prefilled. The
+      model's own tokens stay as it generated them, also where a tokenizer would cut the same
+      text differently.
+    - Otherwise (another task, or a template that rewrites earlier turns) the token lists are
+      compared and the cache is rewound to their common prefix.
+    """
+
+    def __init__(
+        self, engine: Engine, template: ChatTemplate, role: str, max_context_len: int
+    ) -> None:
+        """Open a session; its cache is allocated now."""
+        self._engine = engine
+        self._template = template
+        self._role = role
+        self._session: Session = engine.open(min(max_context_len, engine.info.context_len))
+        self._text = ""
+
+    @property
+    def session(self) -> Session:
+        """The session underneath, for tests and tuning."""
+        return self._session
+
+    def turn(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, object]] | None,
+        params: DecodeParams,
+        *,
+        recorder: Recorder,
+        deadline: Deadline,
+        on_text: OnText,
+    ) -> str:
+        """Prefill what is new of the conversation, generate a reply and return its text.
+
+        Raises:
+            AgentStop: The context or the time is used up.
+        """
+        self._prefill(self._template.render(messages, tools), recorder, deadline)
+        return self._decode(params, recorder, deadline, on_text)
+
+    def warm_up(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, object]] | None
+    ) -> None:
+        """Prefill a prefix before the first task, so that the first task does not pay for it."""
+        text = self._template.render(messages, tools, add_generation_prompt=False)
+        self._prefill(text, Recorder(), Deadline(3600.0))
+
+    def _prefill(self, text: str, recorder: Recorder, deadline: Deadline) -> None:
+        session = self._session
+        with recorder.span(SpanKind.PREFILL, self._role) as span:
+            if self._text and text.startswith(self._text) and len(text) > len(self._text):
+                new_ids = self._engine.encode(text[len(self._text) :])
+            else:
+                all_ids = self._engine.encode(text)
+                keep = _common_prefix_len(session.tokens, all_ids)
+                # At least one token is run, so that there are logits to continue from.
+                keep = min(keep, len(all_ids) - 1)
+                session.rewind(keep)
+                new_ids = all_ids[keep:]
+            self._text = ""  # only a finished prefill may be continued
+            span.tokens_in = len(session.tokens) + len(new_ids)
+            span.tokens_cached = session.cached_len
+            try:
+                session.append(new_ids, should_stop=deadline.passed)
+            except ResourceError as error:
+                span.tokens_in = span.tokens_cached
+                raise AgentStop(FailureMode.CONTEXT_EXCEEDED, str(error)) from error
+            except Cancelled:
+                span.tokens_in = session.cached_len
+                deadline.check()
+                raise
+        self._text = text
+
+    def _decode(
+        self, params: DecodeParams, recorder: Recorder, deadline: Deadline, on_text: OnText
+    ) -> str:
+        parts: list[str] = []
+        with recorder.span(SpanKind.DECODE, self._role) as span:
+            try:
+                for event in self._session.decode(params, should_stop=deadline.passed):
+                    span.tokens_out += 1
+                    span.tokens_forced += event.forced
+                    span.token_t_ns.append(event.t_ns)
+                    parts.append(event.text)
+                    if event.text:
+                        on_text(event.text)
+            except EngineError as error:
+                raise AgentStop(FailureMode.ERROR, str(error)) from error
+        text = "".join(parts)
+        self._text += text
+        deadline.check()
+        if len(self._session.tokens) >= self._session.max_context_len:
+            raise AgentStop(
+                FailureMode.CONTEXT_EXCEEDED,
+                f"the context of {self._session.max_context_len} tokens is full",
+            )
+        return text
+
+    def close(self) -> None:
+        """Free the cache."""
+        self._session.close()
+
+
+def _common_prefix_len(a: Sequence[int], b: Sequence[int]) -> int:
+    for index, (left, right) in enumerate(zip(a, b, strict=False)):
+        if left != right:
+            return index
+    return min(len(a), len(b))

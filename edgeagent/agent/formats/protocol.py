@@ -1,0 +1,94 @@
+"""The ToolFormat protocol: how tools are shown to a model, and how its turns are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edgeagent.agent.chat.template import Message
+from edgeagent.agent.tools.protocol import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call as the model made it."""
+
+    tool: str
+    arguments: dict[str, object]
+
+    def key(self) -> str:
+        """Return the same text for the same call, to notice repetition."""
+        return f"{self.tool} {json.dumps(self.arguments, sort_keys=True)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A model's turn, taken apart: an optional thought, then either a call or an answer."""
+
+    thought: str = ""
+    call: Call | None = None
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A worked example for models that learn a format from the prompt.
+
+    Attributes:
+        question: What the user asks.
+        turns: The model's turns; each but the last is a call, followed by its observation.
+        observations: One for each call.
+    """
+
+    question: str
+    turns: tuple[Turn, ...]
+    observations: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What every conversation of a role begins with, and what its template is told of the tools."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, object], ...] | None = None
+
+
+class ToolFormat(Protocol):
+    """One way of writing tool calls; conversions only, no state."""
+
+    @property
+    def name(self) -> str:
+        """As recipes name it."""
+        ...
+
+    def prefix(
+        self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
+    ) -> Prefix:
+        """Return the opening messages of a role."""
+        ...
+
+    def grammar(self, tools: Sequence[Tool], *, may_answer: bool) -> str:
+        """Return the Lark grammar of one turn; without tools it is an answer."""
+        ...
+
+    def parse(self, text: str) -> Turn:
+        """Take a turn apart.
+
+        Raises:
+            ValueError: The text is not a turn of this format, as when it was cut off.
+        """
+        ...
+
+    def question(self, text: str) -> Message:
+        """Return the user's question as a message."""
+        ...
+
+    def reply(self, text: str) -> Message:
+        """Return the model's own turn as a message, exactly as it was generated."""
+        ...
+
+    def observation(self, text: str) -> Message:
+        """Return what a tool answered as a message."""
+        ...

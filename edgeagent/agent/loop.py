@@ -1,0 +1,148 @@
+"""The agent loop that paradigms share: think, call a tool, observe, until there is an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edgeagent.agent.chat.template import Message
+from edgeagent.agent.formats.protocol import Call, Example, Prefix
+from edgeagent.agent.runtime import Runtime
+from edgeagent.agent.stops import AgentStop
+from edgeagent.agent.task import TaskRun
+from edgeagent.agent.tools.protocol import Tool
+from edgeagent.engine.protocol import DecodeParams
+from edgeagent.errors import ToolError
+from edgeagent.record.outcome import FailureMode, Step, StepKind
+from edgeagent.record.spans import SpanKind
+
+MAX_REPEATED_CALLS = 1
+"""How often an agent may repeat a call and be told so; one more and it is stuck."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """Who an agent is.
+
+    Attributes:
+        name: Shown in traces and spans.
+        instructions: The system prompt.
+        tools: Names of the tools it may call.
+        examples: Worked examples, for formats that need them.
+        must_call_first: Whether the first turn has to be a call, as for a supervisor.
+    """
+
+    name: str
+    instructions: str
+    tools: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = field(default=())
+    must_call_first: bool = False
+
+
+class Agent:
+    """A role with its tools and its conversation."""
+
+    def __init__(self, runtime: Runtime, role: Role, tools: Sequence[Tool]) -> None:
+        """Prepare; nothing is prefilled yet."""
+        self.role = role
+        self._runtime = runtime
+        self._format = runtime.format
+        self._tools = {tool.name: tool for tool in tools}
+        self._prefix: Prefix = self._format.prefix(role.instructions, tools, role.examples)
+
+    def warm_up(self) -> None:
+        """Put the prefix into the cache, so that the first task does not pay for it."""
+        self._runtime.conversation(self.role.name).warm_up(
+            self._prefix.messages, self._prefix.tools
+        )
+
+    def run(self, question: str, task: TaskRun) -> str:
+        """Return the agent's answer to the question.
+
+        Raises:
+            AgentStop: It is stuck: turns, context or time are used up, it repeats itself, or its
+                turn cannot be read.
+        """
+        with task.recorder.span(SpanKind.ORCHESTRATE, self.role.name, "agent"):
+            messages = [
+                *self._prefix.messages,
+                self._format.question(self._runtime.neutralize(question)),
+            ]
+            return self._turns(messages, task)
+
+    def _turns(self, messages: list[Message], task: TaskRun) -> str:
+        calls: dict[str, str] = {}
+        repeated = 0
+        for turn_index in range(self._runtime.budget.max_turns):
+            text = self._generate(messages, task, may_answer=self._may_answer(turn_index))
+            call, answer = self._parse(text, task)
+            if call is None:
+                task.add(Step(agent=self.role.name, kind=StepKind.ANSWER, text=answer))
+                return answer
+            if call.key() in calls:
+                repeated += 1
+                if repeated > MAX_REPEATED_CALLS:
+                    raise AgentStop(
+                        FailureMode.REPEATED_CALL, f"{call.tool} was called again and again"
+                    )
+                observation = f"{calls[call.key()]} (already known; answer now)"
+            else:
+                observation = calls[call.key()] = self._observe(call, task)
+            messages += [self._format.reply(text), self._format.observation(observation)]
+        raise AgentStop(
+            FailureMode.TURN_LIMIT, f"{self._runtime.budget.max_turns} turns brought no answer"
+        )
+
+    def _may_answer(self, turn_index: int) -> bool:
+        return turn_index > 0 or not self.role.must_call_first
+
+    def _generate(self, messages: Sequence[Message], task: TaskRun, *, may_answer: bool) -> str:
+        task.deadline.check()
+        task.turns += 1
+        params = DecodeParams(
+            max_new_tokens=self._runtime.budget.max_new_tokens,
+            grammar=self._format.grammar(tuple(self._tools.values()), may_answer=may_answer),
+        )
+        return self._runtime.conversation(self.role.name).turn(
+            messages,
+            self._prefix.tools,
+            params,
+            recorder=task.recorder,
+            deadline=task.deadline,
+            on_text=lambda text: task.listener.on_text(self.role.name, text),
+        )
+
+    def _parse(self, text: str, task: TaskRun) -> tuple[Call | None, str]:
+        try:
+            turn = self._format.parse(text)
+        except ValueError as error:
+            raise AgentStop(FailureMode.PROTOCOL_VIOLATION, str(error)) from error
+        if turn.thought:
+            task.add(Step(agent=self.role.name, kind=StepKind.THOUGHT, text=turn.thought))
+        if turn.call is None and not turn.answer:
+            raise AgentStop(FailureMode.PROTOCOL_VIOLATION, "the answer is empty")
+        return turn.call, turn.answer
+
+    def _observe(self, call: Call, task: TaskRun) -> str:
+        """Run a call and return what the model shall see; failures of a tool are observations."""
+        tool = self._tools.get(call.tool)
+        if tool is None:
+            raise AgentStop(FailureMode.PROTOCOL_VIOLATION, f"there is no tool {call.tool!r}")
+        route = tool.is_delegate
+        task.add(
+            Step(
+                agent=self.role.name,
+                kind=StepKind.ROUTE if route else StepKind.CALL,
+                tool=call.tool,
+                arguments=call.arguments,
+            )
+        )
+        kind = SpanKind.ORCHESTRATE if route else SpanKind.TOOL
+        with task.recorder.span(kind, self.role.name, call.tool):
+            try:
+                output = tool.run(call.arguments)
+            except ToolError as error:
+                output = f"Error: {error}"
+        shown = self._runtime.neutralize(output[: self._runtime.budget.max_observation_chars])
+        task.add(Step(agent=self.role.name, kind=StepKind.OBSERVATION, text=shown, tool=call.tool))
+        return shown

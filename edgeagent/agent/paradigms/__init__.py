@@ -1,0 +1,31 @@
+"""Paradigms by name; a new one is a file here and a line below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeagent.agent.paradigms.base import Base
+from edgeagent.agent.paradigms.multi import Multi
+from edgeagent.agent.paradigms.protocol import Paradigm
+from edgeagent.agent.paradigms.single import Single
+from edgeagent.agent.runtime import Runtime
+from edgeagent.errors import ConfigError
+
+_PARADIGMS: dict[str, Callable[[Runtime], Paradigm]] = {
+    Base.name: Base,
+    Single.name: Single,
+    Multi.name: Multi,
+}
+
+PARADIGM_NAMES = tuple(_PARADIGMS)
+
+
+def make_paradigm(name: str, runtime: Runtime) -> Paradigm:
+    """Return a paradigm that works with this runtime.
+
+    Raises:
+        ConfigError: There is no paradigm of that name, or a tool it needs is missing.
+    """
+    if name not in _PARADIGMS:
+        raise ConfigError(f"There is no paradigm {name!r}; choose {', '.join(PARADIGM_NAMES)}.")
+    return _PARADIGMS[name](runtime)

@@ -1,0 +1,96 @@
+"""A supervisor without tools of its own that routes to specialists, then answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgeagent.agent.loop import Agent
+from edgeagent.agent.paradigms.base import Base
+from edgeagent.agent.paradigms.fallback import run_with_fallback
+from edgeagent.agent.roles import SPECIALISTS, SUPERVISOR
+from edgeagent.agent.runtime import Runtime
+from edgeagent.agent.stops import AgentStop
+from edgeagent.agent.task import TaskRun
+from edgeagent.agent.tools.protocol import object_schema, string_argument
+from edgeagent.record.outcome import FailureMode, Outcome
+
+
+class Multi:
+    """See the module. The routing decision is a call of the one tool `ask`."""
+
+    name = "multi"
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Prepare; nothing is prefilled yet."""
+        self._base = Base(runtime)
+        specialists = {
+            role.name: Agent(runtime, role, runtime.select_tools(role.tools))
+            for role in SPECIALISTS
+        }
+        self._ask = _Ask(specialists)
+        self._supervisor = Agent(runtime, SUPERVISOR, (self._ask,))
+
+    def warm_up(self) -> None:
+        """Prefill the prefixes of supervisor, specialists and fallback."""
+        self._supervisor.warm_up()
+        for specialist in self._ask.specialists.values():
+            specialist.warm_up()
+        self._base.warm_up()
+
+    def run(self, question: str, task: TaskRun) -> Outcome:
+        """Let the supervisor work, else fall back to the base answer."""
+        self._ask.begin(question, task)
+        return run_with_fallback(
+            self.name, lambda: self._supervisor.run(question, task), question, task, self._base
+        )
+
+
+class _Ask:
+    """The supervisor's only tool: hand the question to a specialist.
+
+    The specialist gets the user's own words and the reports so far. A small supervisor that had
+    to restate the question would lose half of it, and pay for every word.
+    """
+
+    name = "ask"
+    is_delegate = True
+    description = (
+        "Hand the question to a specialist: quantitative computes, knowledge searches the "
+        "documents, language writes and judges text."
+    )
+
+    def __init__(self, specialists: Mapping[str, Agent]) -> None:
+        self.specialists = specialists
+        self.parameters = object_schema(
+            specialist={
+                "type": "string",
+                "enum": list(specialists),
+                "description": "Who shall work on the question",
+            }
+        )
+        self._question = ""
+        self._task: TaskRun | None = None
+        self._reports: list[str] = []
+
+    def begin(self, question: str, task: TaskRun) -> None:
+        """Start a new task."""
+        self._question, self._task, self._reports = question, task, []
+
+    def run(self, arguments: Mapping[str, object]) -> str:
+        """Return the specialist's report."""
+        if self._task is None:
+            raise AgentStop(FailureMode.DELEGATION_FAILURE, "no task was begun")
+        name = string_argument(arguments, "specialist")
+        specialist = self.specialists.get(name)
+        if specialist is None:
+            raise AgentStop(FailureMode.DELEGATION_FAILURE, f"there is no specialist {name!r}")
+        known = "".join(f"\nKnown: {report}" for report in self._reports)
+        try:
+            report = specialist.run(self._question + known, self._task)
+        except AgentStop as stop:
+            if stop.failure is FailureMode.TIMEOUT:
+                raise
+            reason = f"the specialist {name} was stuck: {stop.failure.value}: {stop.reason}"
+            raise AgentStop(FailureMode.DELEGATION_FAILURE, reason) from stop
+        self._reports.append(report)
+        return report

@@ -1,0 +1,1 @@
+"""Tools that agents may call; each is small, offline and describes itself by a JSON Schema."""

@@ -1,0 +1,110 @@
+"""The decode loop that every engine shares: grammar, sampling, stop strings, end of turn.
+
+An engine contributes three things: logits for the next position, a way to accept a token, and a
+detokenizer. That keeps the rules in one place:
+
+- An accepted token is part of the conversation at once; the engine runs it through the model
+  together with whatever comes next, so no position of the cache is ever left empty.
+- Tokens that the grammar forces are accepted without asking the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Protocol
+
+from edgeagent.clock import now_ns
+from edgeagent.engine.grammar import GrammarMatcher
+from edgeagent.engine.protocol import DecodeParams, ShouldStop, TokenEvent
+from edgeagent.engine.sampling import Logits, Sampler
+
+
+class TextStream(Protocol):
+    """Turns tokens into text as it becomes complete."""
+
+    def decode(self, token_id: int) -> str:
+        """Return the text that this token completes, possibly empty."""
+        ...
+
+
+class Stepper(Protocol):
+    """What the decode loop needs of a session."""
+
+    @property
+    def room(self) -> int:
+        """Tokens that still fit the cache."""
+        ...
+
+    def next_logits(self) -> Logits:
+        """Run what was accepted and not yet run; return the logits `(vocab,)` that follow."""
+        ...
+
+    def accept(self, token_id: int) -> None:
+        """Make the token part of the conversation."""
+        ...
+
+
+def decode_loop(
+    stepper: Stepper,
+    params: DecodeParams,
+    *,
+    matcher: GrammarMatcher | None,
+    eos_ids: Collection[int],
+    stream: TextStream,
+    should_stop: ShouldStop | None,
+) -> Iterator[TokenEvent]:
+    """Yield tokens until a limit, a stop string, the grammar's end or an end-of-turn token."""
+    sampler = Sampler(params)
+    tail = _StopScanner(params.stop)
+    generated = 0
+    while generated < params.max_new_tokens and stepper.room > 0:
+        if should_stop is not None and should_stop():
+            return
+        limit = min(params.max_new_tokens - generated, stepper.room)
+        # Only a grammar can force tokens; with none there is exactly one to choose.
+        forced = matcher.forced()[:limit] if matcher else []
+        forced = _before_eos(forced, eos_ids)
+        if forced:
+            chosen, is_forced = forced, True
+        else:
+            if matcher and matcher.finished:
+                return
+            logits = stepper.next_logits()
+            chosen = [sampler.choose(matcher.mask(logits) if matcher else logits)]
+            is_forced = False
+            if chosen[0] in eos_ids:
+                return
+        if matcher:
+            matcher.consume(chosen)
+        generated += len(chosen)
+        t_ns = now_ns()
+        for token_id in chosen:
+            # One by one: a caller that stops early leaves nothing behind that it was not told.
+            stepper.accept(token_id)
+            text = stream.decode(token_id)
+            yield TokenEvent(token_id=token_id, text=text, t_ns=t_ns, forced=is_forced)
+            if tail.found(text):
+                return
+
+
+def _before_eos(token_ids: list[int], eos_ids: Collection[int]) -> list[int]:
+    for index, token_id in enumerate(token_ids):
+        if token_id in eos_ids:
+            return token_ids[:index]
+    return token_ids
+
+
+class _StopScanner:
+    """Finds stop strings in streamed text, also across tokens."""
+
+    def __init__(self, stop: tuple[str, ...]) -> None:
+        self._stop = stop
+        self._keep = max((len(text) for text in stop), default=0)
+        self._tail = ""
+
+    def found(self, text: str) -> bool:
+        if not self._stop:
+            return False
+        window = self._tail + text
+        self._tail = window[-self._keep :]
+        return any(stop in window for stop in self._stop)

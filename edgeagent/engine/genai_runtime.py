@@ -1,0 +1,99 @@
+"""Importing onnxruntime-genai without telemetry, and opening a model on an execution provider."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeagent.config.cores import usable_physical_cores
+from edgeagent.config.run import EngineConfig
+from edgeagent.errors import EngineError
+from edgeagent.privacy import disable_dependency_telemetry
+
+
+def import_runtime() -> Any:
+    """Import onnxruntime_genai with telemetry off.
+
+    Raises:
+        EngineError: It is not installed or does not work on this machine.
+    """
+    disable_dependency_telemetry()
+    try:
+        import onnxruntime_genai as og
+    except ImportError as error:
+        raise EngineError(
+            f"onnxruntime-genai cannot be imported ({error}); install edgeagent again."
+        ) from error
+    return og
+
+
+@dataclass(frozen=True, slots=True)
+class _Provider:
+    """How the runtime names an execution provider and how it says that it has it."""
+
+    runtime_name: str
+    is_available: Callable[[Any], bool]
+
+
+_PROVIDERS = {
+    "cuda": _Provider("cuda", lambda og: bool(og.is_cuda_available())),
+    "dml": _Provider("dml", lambda og: bool(og.is_dml_available())),
+    "openvino": _Provider("OpenVINO", lambda og: bool(og.is_openvino_available())),
+    "qnn": _Provider("qnn", lambda og: bool(og.is_qnn_available())),
+    "webgpu": _Provider("WebGPU", lambda og: bool(og.is_webgpu_available())),
+}
+
+
+def available_eps() -> tuple[str, ...]:
+    """Return the execution providers that the installed runtime has, `cpu` first."""
+    og = import_runtime()
+    return ("cpu", *(name for name, ep in _PROVIDERS.items() if ep.is_available(og)))
+
+
+def open_model(folder: Path, config: EngineConfig) -> tuple[Any, str]:
+    """Load a package and return the runtime's model with the execution provider in use.
+
+    Raises:
+        EngineError: The execution provider is not there, or the runtime refused the package.
+            There is no silent fallback to the CPU.
+    """
+    og = import_runtime()
+    try:
+        native = og.Config(str(folder))
+        native.clear_providers()
+        if config.ep != "cpu":
+            provider = _PROVIDERS.get(config.ep)
+            if provider is None or not provider.is_available(og):
+                raise EngineError(
+                    f"The execution provider {config.ep!r} is not in the installed runtime, which "
+                    f"has {', '.join(available_eps())}."
+                )
+            native.append_provider(provider.runtime_name)
+        native.overlay(json.dumps(_overlay(config)))
+        return og.Model(native), config.ep
+    except EngineError:
+        raise
+    except Exception as error:
+        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EngineError(f"{folder} cannot be loaded: {detail}.") from error
+
+
+def thread_count(config: EngineConfig) -> int:
+    """Return the threads that one operator uses under this configuration."""
+    return config.intra_op_num_threads or usable_physical_cores()
+
+
+def _overlay(config: EngineConfig) -> dict[str, Any]:
+    return {
+        "model": {
+            "decoder": {
+                "session_options": {
+                    "intra_op_num_threads": thread_count(config),
+                    "session.intra_op.allow_spinning": "1" if config.allow_spinning else "0",
+                }
+            }
+        }
+    }

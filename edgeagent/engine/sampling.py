@@ -1,0 +1,37 @@
+"""Choosing the next token from logits."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeagent.engine.protocol import DecodeParams
+
+Logits = NDArray[np.float32]
+
+
+class Sampler:
+    """Greedy at temperature 0, else nucleus sampling with a generator of its own.
+
+    The seed makes a decode repeatable; logits at minus infinity are never chosen.
+    """
+
+    def __init__(self, params: DecodeParams) -> None:
+        """Prepare for one decode call."""
+        self._temperature = params.temperature
+        self._top_p = params.top_p
+        self._rng = np.random.default_rng(params.seed)
+
+    def choose(self, logits: Logits) -> int:
+        """Return a token id given logits `(vocab,)`."""
+        if self._temperature <= 0:
+            return int(logits.argmax())
+        scaled = (logits.astype(np.float64) - logits.max()) / self._temperature
+        probabilities = np.exp(scaled)
+        probabilities /= probabilities.sum()
+        order = np.argsort(-probabilities)
+        cumulative = np.cumsum(probabilities[order])
+        # The nucleus is the smallest set whose mass reaches top_p; it has at least one token.
+        nucleus = order[: int(np.searchsorted(cumulative, self._top_p)) + 1]
+        mass = probabilities[nucleus]
+        return int(self._rng.choice(nucleus, p=mass / mass.sum()))
