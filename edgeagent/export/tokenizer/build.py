@@ -15,9 +15,6 @@ from edgeagent.export.tokenizer.pretokenizers import Json
 from edgeagent.export.tokenizer.sentencepiece import sentencepiece_components
 from edgeagent.export.tokenizer.vocabulary import Vocabulary, damaged_tokenizer, read_vocabulary
 
-_TOKENIZER_CLASS = "TokenizersBackend"
-"""Reads tokenizer.json as it is; the class names of single models bring rules of their own."""
-
 _END_OF_TURN = (
     "<|im_end|>",
     "<|eot_id|>",
@@ -88,7 +85,7 @@ def build_tokenizer(gguf: MetadataReader) -> TokenizerFiles:
     tokenizer_json = _tokenizer_json(vocabulary, components, unknown_id)
     _check_loads(tokenizer_json, gguf.path)
     config: Json = {
-        "tokenizer_class": _TOKENIZER_CLASS,
+        "tokenizer_class": components.tokenizer_class,
         "add_bos_token": add_bos,
         "add_eos_token": False,
         "clean_up_tokenization_spaces": False,

@@ -18,6 +18,8 @@ class TokenizerComponents:
         merges: `left right` pairs, first to be applied first.
         ignore_merges: whether a word that is a token is taken whole.
         byte_fallback: whether unknown characters become `<0x..>` tokens.
+        tokenizer_class: the class in tokenizer_config.json, which decides how onnxruntime-genai
+            reads tokenizer.json.
         add_bos: whether prompts start with BOS where the file does not say.
     """
 
@@ -27,4 +29,5 @@ class TokenizerComponents:
     merges: list[str]
     ignore_merges: bool = False
     byte_fallback: bool = False
+    tokenizer_class: str = "TokenizersBackend"
     add_bos: bool = False

@@ -46,6 +46,8 @@ def sentencepiece_components(gguf: MetadataReader, vocabulary: Vocabulary) -> To
         decoder={"type": "Sequence", "decoders": decoders},
         merges=_merges_from_scores(scores, vocabulary),
         byte_fallback=True,
+        # Under every other class onnxruntime-genai 0.18 also cuts at spaces and digits.
+        tokenizer_class="GemmaTokenizer",
         add_bos=True,
     )
 
@@ -54,7 +56,7 @@ def _merges_from_scores(scores: list[float], vocabulary: Vocabulary) -> list[str
     ids = {
         token: index
         for token, index in vocabulary.ids.items()
-        if vocabulary.types[index] in {TokenType.NORMAL, TokenType.UNUSED}
+        if vocabulary.types[index] is TokenType.NORMAL
     }
     if sum(map(len, ids)) > _MAX_CHARACTERS:
         raise damaged_tokenizer(vocabulary.path, "its tokens are longer than any known tokenizer's")

@@ -42,7 +42,7 @@ class Vocabulary:
     ids: dict[str, int]
 
     def added(self) -> Iterator[tuple[int, str, bool]]:
-        """Id, text and whether it is special, of the tokens that are found in text as they stand."""
+        """Id, text and whether special, of the tokens that are found in text as they stand."""
         for index, (token, kind) in enumerate(zip(self.tokens, self.types, strict=True)):
             if kind in {TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN}:
                 yield index, token, kind is not TokenType.USER_DEFINED
