@@ -139,9 +139,9 @@ def test_sentencepiece_without_a_space_in_front(build: Build) -> None:
 
 
 DIGIT_GROUPS = dict.fromkeys(
-    ("llama-bpe", "llama3", "llama-v3", "smaug-bpe", "gpt-4o"), ["123", "45"]
+    ("llama-bpe", "llama3", "llama-v3", "smaug-bpe", "gpt-4o"), ("123", "45")
 )
-DIGIT_GROUPS["gpt-2"] = ["12345"]
+DIGIT_GROUPS["gpt-2"] = ("12345",)
 
 
 @pytest.mark.parametrize("name", PRE_TOKENIZERS)
