@@ -26,7 +26,7 @@ class Category(StrEnum):
 
 
 class NumberCheck(Spec):
-    """Solved if the last number of the answer is the expected one."""
+    """Solved if the last number of the answer that the question does not state is the expected."""
 
     kind: Literal["number"]
     value: float

@@ -104,18 +104,18 @@ def _is_file(path: Path) -> bool:
 
 
 def _documents_dir(suite_file: Path, documents: str) -> Path:
-    folder = suite_file.parent
-    documents_dir = folder / documents
+    folder = suite_file.parent.resolve()
+    documents_dir = suite_file.parent / documents
     try:
-        inside = documents_dir.resolve().is_relative_to(folder.resolve())
-        is_folder = documents_dir.is_dir()
-    except (OSError, ValueError):  # null bytes, link loops
-        inside, is_folder = True, False
-    if not inside or ".." in Path(documents).parts or documents_dir.resolve() == folder.resolve():
+        target = documents_dir.resolve()
+    except (OSError, RuntimeError, ValueError):  # links in a circle, null bytes
+        target = folder
+    inside = target != folder and target.is_relative_to(folder)
+    if not inside or ".." in Path(documents).parts:
         raise ConfigError(
             f"{suite_file}: documents: {documents!r} is not a folder inside the suite's own folder."
         )
-    if not is_folder:
+    if not target.is_dir():
         raise ConfigError(f"{suite_file}: documents: there is no folder {documents!r} beside it.")
     if not document_files(documents_dir):
         raise ConfigError(
