@@ -1,1 +1,42 @@
-"""The command line."""
+"""The command line: `edgeagent COMMAND ...`.
+
+Importing this package must stay light, so that `edgeagent --help` answers at once: commands are
+rows of a table here, and their modules are imported when they are used.
+"""
+
+from __future__ import annotations
+
+import click
+
+from edgeagent import __version__
+from edgeagent.cli.group import LazyGroup
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "models": ("edgeagent.cli.models:command", "List, show and download models."),
+    "export": ("edgeagent.cli.export:command", "Turn a model into a quantized ONNX package."),
+    "run": ("edgeagent.cli.run:command", "Ask a model one question."),
+    "profile": ("edgeagent.cli.profile:command", "Measure the paradigms on a suite of tasks."),
+    "report": ("edgeagent.cli.report:command", "Show the results of a profile again."),
+    "doctor": ("edgeagent.cli.doctor:command", "Check what this device offers and what it lacks."),
+}
+"""Name: where the click command is, and its line in `edgeagent --help`."""
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  edgeagent profile
+  edgeagent run smollm2-135m-instruct --paradigm single "What is 17 * 23?"
+""",
+)
+@click.version_option(__version__, prog_name="edgeagent", message="%(prog)s %(version)s")
+def main() -> None:
+    """Export small language models, run them as agents on this device, and profile them.
+
+    Everything happens on this device; only downloads of models use the network.
+    """

@@ -189,6 +189,8 @@ def _recipe_ids() -> list[str]:
 
 
 def _unknown(model_id: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(model_id.lower(), known, n=3, cutoff=0.4)
+    wanted = model_id.lower()
+    near = [known_id for known_id in known if wanted and known_id.startswith(wanted)][:4]
+    near = near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "see `edgeagent models list`."
     return f"No model is called {model_id[:80]!r}; {hint}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeagent.config.model import HubSource, LocalSource, ModelRecipe, WheelSource
 from edgeagent.errors import EdgeAgentError, MissingExtraError, SourceError
-from edgeagent.export.sources.local import find_local
+from edgeagent.export.sources.local import find_local, local_path
 from edgeagent.export.sources.stamp import read_stamp, stamp_path, write_stamp
 from edgeagent.export.sources.transfer import (
     OnProgress,
@@ -19,7 +19,7 @@ from edgeagent.export.sources.transfer import (
     sha256_of,
 )
 
-__all__ = ["OnProgress", "PullProgress", "find_present", "origin_of", "pull"]
+__all__ = ["OnProgress", "PullProgress", "candidates", "find_present", "origin_of", "pull"]
 
 
 def pull(recipe: ModelRecipe, folder: Path, *, on_progress: OnProgress | None = None) -> Path:
@@ -73,6 +73,20 @@ def find_present(
         if target.is_file() and _still_right(target, source, report):
             return target
     return None
+
+
+def candidates(recipe: ModelRecipe, folder: Path) -> tuple[Path, ...]:
+    """Return the places where the recipe's weights are looked for, in order of preference.
+
+    A machine without a network gets its weights by putting the file into one of them.
+    """
+    places = []
+    for source in recipe.source:
+        if isinstance(source, LocalSource):
+            places.append(local_path(source, folder))
+        else:
+            places.append(folder / recipe.id / source.file_name)
+    return tuple(dict.fromkeys(places))
 
 
 def origin_of(path: Path) -> str | None:

@@ -11,6 +11,18 @@ from edgeagent.export.sources.stamp import read_stamp, write_stamp
 from edgeagent.export.sources.transfer import OnProgress, require_sha256, sha256_of
 
 
+def local_path(source: LocalSource, folder: Path) -> Path:
+    """Return the absolute path that a local source means; the file need not exist.
+
+    Raises:
+        SourceError: The path cannot be resolved.
+    """
+    try:
+        return (folder / Path(source.path).expanduser()).resolve()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise SourceError(f"{source.path} is not a usable path: {error}") from error
+
+
 def find_local(source: LocalSource, folder: Path, on_progress: OnProgress) -> Path:
     """Return the file that a local source names, verified where its hash is known.
 
@@ -24,10 +36,7 @@ def find_local(source: LocalSource, folder: Path, on_progress: OnProgress) -> Pa
     Raises:
         SourceError: The file is missing, unreadable or not the one expected; it is left alone.
     """
-    try:
-        path = (folder / Path(source.path).expanduser()).resolve()
-    except (RuntimeError, OSError) as error:
-        raise SourceError(f"{source.path} is not a usable path: {error}") from error
+    path = local_path(source, folder)
     if not path.is_file():
         raise SourceError(f"there is no file {path}")
     if source.sha256 is None:
