@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from edgeagent.report.model import Difference, Interval, Verdict
 
 NOT_MEASURED = "not measured"
@@ -15,7 +17,9 @@ _VERDICTS = {
 
 def plain(text: str) -> str:
     """Return the text with control characters replaced: names in a run file are not trusted."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(
+        char if char.isprintable() or unicodedata.category(char) == "Zs" else "?" for char in text
+    )
 
 
 def number(value: float) -> str:
@@ -36,10 +40,10 @@ def quantity(value: float | None, unit: str) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Return a duration in seconds or milliseconds."""
+    """Return a duration in seconds, below one second in milliseconds."""
     if value is None:
         return NOT_MEASURED
-    return f"{number(value * 1000)} ms" if 0 < abs(value) < 0.1 else f"{number(value)} s"
+    return f"{number(value * 1000)} ms" if 0 < abs(value) < 1 else f"{number(value)} s"
 
 
 def mebibytes(value: float | None) -> str:

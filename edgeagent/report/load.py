@@ -15,7 +15,7 @@ from edgeagent.record.samples import Sample, SourceInfo
 from edgeagent.record.spans import Span
 
 _MAX_COUNT = 1 << 63
-"""Times and token counts beyond 64 bits are damage, not data."""
+"""Times, sizes and counts beyond 64 bits are damage, not data; sums of them would overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,11 @@ def _read_tasks(path: Path, notes: list[str]) -> tuple[TaskRecord, ...]:
     config: RunConfig | None = None
     for number, task in enumerate(jsonl.read(path, TaskRecord, on_torn=notes.append), 1):
         where = f"{path}, line {number}"
-        config = config or task.config
+        if config is None:
+            config = task.config
+            _check_counts((config.repeat, config.package_bytes, config.host.memory_bytes), where)
         _check_config(task.config, config, where)
+        _check_counts((task.repetition, task.order, task.outcome.turns), where)
         _check_trace(task.spans, where)
         key = (task.task_id, task.paradigm, task.repetition)
         repeated += key in tasks
@@ -116,7 +119,10 @@ def _read_batches(path: Path, config: RunConfig, notes: list[str]) -> tuple[Samp
         return ()
     batches = []
     for number, batch in enumerate(jsonl.read(path, SampleBatch, on_torn=notes.append), 1):
-        _check_config(batch.config, config, f"{path}, line {number}")
+        where = f"{path}, line {number}"
+        _check_config(batch.config, config, where)
+        _check_counts((batch.largest_gap_ns,), where)
+        _check_counts((abs(sample.t_ns) for sample in batch.samples), where)
         batches.append(batch)
     return tuple(batches)
 
@@ -131,6 +137,11 @@ def _check_config(found: RunConfig, expected: RunConfig, where: str) -> None:
         f"{where} was measured with another configuration ({', '.join(differing)} differ); "
         "records of different runs must be kept in folders of their own."
     )
+
+
+def _check_counts(counts: Iterable[int], where: str) -> None:
+    if not all(0 <= count < _MAX_COUNT for count in counts):
+        raise RunDataError(f"{where} is damaged: a number is negative or absurdly large.")
 
 
 def _check_trace(spans: tuple[Span, ...], where: str) -> None:

@@ -28,8 +28,8 @@ def tradeoff_markdown(summary: Summary) -> str:
         "## Trade-off",
         _rows("Per paradigm", paradigms, tradeoff_rows(summary)),
         "Differences are paired by task, with 95 % bootstrap intervals; *not distinguishable* "
-        "means that the interval contains 0 or that too few tasks differ. Times, rates and energy "
-        "are gross: the machine's idle power is included.",
+        "means that the interval contains 0 or that too few tasks differ. Definitions: "
+        "`docs/metrics.md` of edgeagent.",
         "## Solved by category",
         _rows("Category", paradigms, category_rows(summary)),
         "## What to know",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from edgeagent.report.model import Difference, ParadigmSummary, Recommendation, Verdict
@@ -14,11 +15,11 @@ def recommend(
     reference: str | None,
     seed: int = 0,
 ) -> Recommendation:
-    """Choose a paradigm by solved tasks first and seconds second.
+    """Choose a paradigm by solved tasks first and seconds per solved task second.
 
     A paradigm must beat the reference beyond noise to replace it, because the reference is the
-    simplest and cheapest. Among those that do, the fastest one wins that is not distinguishable
-    from the one that solves most.
+    simplest. Among those that do, the one that solves most competes with those that cannot be told
+    apart from it, and the fewest seconds per solved task decide.
 
     Args:
         paradigms: Their summaries.
@@ -50,16 +51,14 @@ def recommend(
     if not better:
         return Recommendation(paradigm=reference, reason=_keep_base(base, paradigms))
     best = max(better, key=lambda paradigm: paradigm.solved_rate)
-    chosen = min(
-        (
-            paradigm
-            for paradigm in better
-            if paradigm is best
-            or _verdict(_compare(solved_by_task, paradigm, best, seed)) is not Verdict.WORSE
-        ),
-        key=lambda paradigm: paradigm.e2e_s.mean,
-    )
-    others = [paradigm for paradigm in paradigms if paradigm is not chosen]
+    rivals = [
+        paradigm
+        for paradigm in better
+        if paradigm is best
+        or _verdict(_compare(solved_by_task, paradigm, best, seed)) is not Verdict.WORSE
+    ]
+    chosen = min(rivals, key=_seconds_per_solved)
+    others = [paradigm for paradigm in rivals if paradigm is not chosen]
     return Recommendation(paradigm=chosen.paradigm, reason=_take(chosen, base, others))
 
 
@@ -81,7 +80,7 @@ def _verdict(difference: Difference | None) -> Verdict:
     return Verdict.NOT_DISTINGUISHABLE if difference is None else difference.verdict
 
 
-def _take(chosen: ParadigmSummary, base: ParadigmSummary, others: Sequence[ParadigmSummary]) -> str:
+def _take(chosen: ParadigmSummary, base: ParadigmSummary, rivals: Sequence[ParadigmSummary]) -> str:
     difference = chosen.differences["solved_rate"]
     interval = difference.interval
     between = (
@@ -91,22 +90,26 @@ def _take(chosen: ParadigmSummary, base: ParadigmSummary, others: Sequence[Parad
     )
     text = (
         f"Deploy {chosen.paradigm}: it solves {_share(chosen)}, {base.paradigm} {_share(base)} "
-        f"({100 * difference.mean:+.0f} points{between}), at {_cost(chosen, base)}."
+        f"({100 * difference.mean:+.0f} points{between}), at "
+        f"{_times(chosen.e2e_s.mean, base.e2e_s.mean)} seconds per task."
     )
-    for other in others:
-        if other is base or other.solved_rate < chosen.solved_rate:
-            continue
+    for other in rivals:
+        cost = _times(_seconds_per_solved(other), _seconds_per_solved(chosen))
         text += (
-            f" {other.paradigm} solves {_share(other)}, which is not distinguishable from that, "
-            f"and takes {_cost(other, chosen)}."
+            f" {other.paradigm} ({_share(other)}) cannot be told apart from it by solved tasks "
+            f"and takes {cost} seconds per solved task."
         )
     return text
 
 
-def _cost(paradigm: ParadigmSummary, other: ParadigmSummary) -> str:
-    if other.e2e_s.mean <= 0:
-        return f"{paradigm.e2e_s.mean:.3g} s per task"
-    return f"{paradigm.e2e_s.mean / other.e2e_s.mean:.1f} times the seconds per task"
+def _seconds_per_solved(paradigm: ParadigmSummary) -> float:
+    seconds = paradigm.e2e_s_per_solved_task
+    return math.inf if seconds is None else seconds
+
+
+def _times(value: float, reference: float) -> str:
+    """Return a ratio in words, with the bare value where there is nothing to divide by."""
+    return f"{value / reference:.1f} times the" if reference > 0 else f"{value:.3g}"
 
 
 def _keep_base(base: ParadigmSummary, paradigms: Sequence[ParadigmSummary]) -> str:

@@ -45,7 +45,7 @@ def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
     add("Completed", lambda p: fmt.percent(p.completed_rate))
     add("  without fallback", lambda p: fmt.percent(p.completed_unaided_rate))
     add("Time per task", lambda p: fmt.seconds(p.e2e_s.mean), section=True)
-    add("  median (quartiles)", _quartiles)
+    add("  median (quartiles), s", _quartiles)
     add_difference(versus, "e2e_s", "s")
     add("  prefill, decode", lambda p: _pair(p.phases_s.prefill, p.phases_s.decode))
     add("  tools, overhead", lambda p: _pair(p.phases_s.tool, p.phases_s.overhead))
@@ -91,7 +91,8 @@ def category_rows(summary: Summary) -> tuple[Row, ...]:
 
 def _quartiles(paradigm: ParadigmSummary) -> str:
     spread = paradigm.e2e_s
-    return f"{fmt.seconds(spread.median)} ({fmt.number(spread.p25)}{NONE}{fmt.number(spread.p75)})"
+    quartiles = f"{fmt.number(spread.p25)}{NONE}{fmt.number(spread.p75)}"
+    return f"{fmt.number(spread.median)} ({quartiles})"
 
 
 def _pair(first_s: float, second_s: float) -> str:

@@ -21,12 +21,14 @@ def print_summary(summary: Summary, console: Console) -> None:
     from rich.text import Text
 
     width = min(WIDTH, console.width)
+    tradeoff = tradeoff_rows(summary)
+    label_width = max(len(row.label) for row in tradeoff)
 
     def table(rows: tuple[Row, ...], corner: str) -> Table:
-        found = Table(title=None, width=width, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        found.add_column(Text(corner), no_wrap=True)
+        found = Table(width=width, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        found.add_column(Text(corner), no_wrap=True, min_width=label_width)
         for paradigm in summary.paradigms:
-            found.add_column(Text(fmt.plain(paradigm.paradigm)), ratio=1)
+            found.add_column(Text(fmt.plain(paradigm.paradigm)), ratio=1, overflow="fold")
         for row in rows:
             if row.starts_section:
                 found.add_row()
@@ -42,7 +44,7 @@ def print_summary(summary: Summary, console: Console) -> None:
         f"suite {config.suite}"
     )
     console.print()
-    console.print(table(tradeoff_rows(summary), "Per paradigm"))
+    console.print(table(tradeoff, "Per paradigm"))
     console.print()
     console.print(table(category_rows(summary), "Solved by category"))
     console.print()

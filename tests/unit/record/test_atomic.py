@@ -11,8 +11,8 @@ from edgeagent.record.atomic import write_text
 def test_text_replaces_the_file(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     write_text(path, "old")
-    write_text(path, "neu – ü\n")
-    assert path.read_bytes() == "neu – ü\n".encode()
+    write_text(path, "neu € ü\n")
+    assert path.read_bytes() == "neu € ü\n".encode()
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.md"]
 
 
@@ -26,7 +26,7 @@ def test_failure_keeps_the_old_file_and_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(ResourceError, match="report.md cannot be written"):
+    with pytest.raises(ResourceError, match=r"report\.md cannot be written"):
         write_text(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.md"]

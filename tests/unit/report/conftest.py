@@ -30,7 +30,7 @@ PACKAGE = SourceInfo(
     quantity="energy_j",
     kind=SampleKind.COUNTER,
     scope=Scope.PACKAGE,
-    counter_range=1000.0,
+    counter_range=100_000.0,
 )
 NO_PACKAGE = SourceInfo(
     source="rapl:package",
@@ -185,7 +185,7 @@ def rss() -> SourceInfo:
 
 @pytest.fixture
 def package() -> SourceInfo:
-    """A readable energy counter that wraps at 1000 J."""
+    """A readable energy counter that wraps at 100 kJ."""
     return PACKAGE
 
 

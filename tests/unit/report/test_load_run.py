@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from edgeagent.errors import RunDataError
+from edgeagent.errors import EdgeAgentError, RunDataError
 from edgeagent.record.run import SAMPLES_NAME, TASKS_NAME
 from edgeagent.record.spans import SpanKind
-from edgeagent.report import load_run
+from edgeagent.report import load_run, write_report
 
 
 def test_tasks_come_in_the_order_they_were_run(runs, rss) -> None:
@@ -102,3 +104,42 @@ def test_traces_that_no_recorder_writes_are_refused(runs, damage: str) -> None:
     folder = runs.write([runs.task("a", spans=spans)])
     with pytest.raises(RunDataError, match="line 1 is damaged"):
         load_run(folder)
+
+
+@pytest.mark.parametrize("field", ['"turns":', '"memory_bytes":', '"package_bytes":', '"order":'])
+@pytest.mark.parametrize("number", ["-1", "1" + "0" * 400])
+def test_absurd_numbers_are_damage(runs, field: str, number: str) -> None:
+    folder = runs.write([runs.task("a")])
+    tasks = folder / TASKS_NAME
+    before, _, after = tasks.read_text().partition(field)
+    tasks.write_text(f"{before}{field}{number}{after.lstrip('0123456789')}")
+    with pytest.raises(RunDataError, match="a number is negative or absurdly large"):
+        load_run(folder)
+
+
+def test_absurd_times_of_samples_are_damage(runs, rss) -> None:
+    batch = runs.batch((rss,), {"process:rss": [(10**300, 1.0)]})
+    with pytest.raises(RunDataError, match=r"samples\.jsonl, line 1 is damaged"):
+        load_run(runs.write([runs.task("a")], [batch]))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_damaged_bytes_give_a_report_or_a_sentence(runs, rss, data) -> None:
+    runs.order = 0
+    tasks = runs.folder / TASKS_NAME
+    if not tasks.exists():
+        runs.write([runs.task("a"), runs.task("a", "single")], [runs.batch((rss,), {})])
+        tasks.with_suffix(".whole").write_bytes(tasks.read_bytes())
+    damaged = bytearray(tasks.with_suffix(".whole").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    tasks.write_bytes(damaged)
+    message = "."
+    try:
+        write_report(runs.folder)
+    except EdgeAgentError as error:
+        message = str(error)
+    assert message.endswith(".")
+    assert "\n" not in message
