@@ -6,20 +6,21 @@ from pathlib import Path
 
 import click
 
+_EXAMPLES = """\b
+Examples:
+  edgeagent report runs/smollm2-135m-instruct
+  edgeagent report runs/jetson --json > jetson.json
+"""
 
-@click.command("report")
+
+@click.command("report", epilog=_EXAMPLES)
 @click.argument("run_dir", metavar="RUNDIR", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, write nothing.")
 def command(run_dir: Path, as_json: bool) -> None:
-    r"""Print the trade-off of a run and write it as report.md and summary.json.
+    """Print the trade-off of a run and write it as report.md and summary.json.
 
     RUNDIR is a folder that `edgeagent profile` wrote. Nothing is measured and no model is loaded,
     so a run copied from a device opens on any machine.
-
-    \b
-    Examples:
-      edgeagent report runs/smollm2-135m-instruct
-      edgeagent report runs/jetson --json > jetson.json
     """
     from edgeagent.report import load_run, summarize, write_report
 

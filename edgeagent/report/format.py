@@ -7,7 +7,6 @@ import unicodedata
 from edgeagent.report.model import Difference, Interval, Verdict
 
 NOT_MEASURED = "not measured"
-_MIB = 1 << 20
 _VERDICTS = {
     Verdict.BETTER: "better",
     Verdict.WORSE: "worse",
@@ -46,9 +45,9 @@ def seconds(value: float | None) -> str:
     return f"{number(value * 1000)} ms" if 0 < abs(value) < 1 else f"{number(value)} s"
 
 
-def mebibytes(value: float | None) -> str:
-    """Return bytes in MiB."""
-    return quantity(None if value is None else value / _MIB, "MiB")
+def megabytes(value: float | None) -> str:
+    """Return bytes in decimal megabytes, the unit that disks and package sizes are given in."""
+    return quantity(None if value is None else value / 1e6, "MB")
 
 
 def percent(share: float) -> str:

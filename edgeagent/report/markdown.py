@@ -46,18 +46,18 @@ def tradeoff_markdown(summary: Summary) -> str:
 
 def _provenance(summary: Summary) -> Iterable[tuple[str, ...]]:
     config, host = summary.config, summary.config.host
-    yield "Model", f"{config.model_id}, {config.precision}, {fmt.mebibytes(config.package_bytes)}"
+    yield "Model", f"{config.model_id}, {config.precision}, {fmt.megabytes(config.package_bytes)}"
     yield "Package", f"manifest SHA-256 {config.package_sha256}"
     yield "Engine", f"{config.engine} {config.engine_version}, {config.ep}"
     yield "Engine settings", _settings(config.engine_settings)
     yield "Tool calls", config.tool_call_format
     yield "Suite", f"{config.suite}, SHA-256 {config.suite_sha256}"
     yield "Runs", f"repeat {config.repeat}, seed {config.seed}, {_settings(config.budget)}"
-    yield "Host", f"{host.cpu}, {_cores(summary)}, {fmt.mebibytes(host.memory_bytes)}"
+    yield "Host", f"{host.cpu}, {_cores(summary)}, {fmt.megabytes(host.memory_bytes)}"
     yield "System", f"{host.os}, {host.machine}, Python {host.python}"
     high_water = summary.rss_high_water_bytes
     if high_water is not None:
-        yield "Peak RSS of the whole run", f"{fmt.mebibytes(high_water)}, loading included"
+        yield "Peak RSS of the whole run", f"{fmt.megabytes(high_water)}, loading included"
     yield "Measured", f"{summary.started_utc} to {summary.last_started_utc}"
     yield "edgeagent", config.edgeagent_version
 

@@ -62,10 +62,10 @@ def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
     add_difference(f"In and out{versus[1:]}", "tokens", "tokens")
     add("Model turns per task", lambda p: fmt.number(p.turns_per_task))
     add("Tool calls per task", lambda p: fmt.number(p.tool_calls_per_task))
-    add("Peak RSS", lambda p: fmt.mebibytes(p.memory.rss_peak_bytes), section=True)
+    add("Peak RSS", lambda p: fmt.megabytes(p.memory.rss_peak_bytes), section=True)
     if any(p.memory.rss_anon_peak_bytes is not None for p in summary.paradigms):
-        add("  anonymous", lambda p: fmt.mebibytes(p.memory.rss_anon_peak_bytes))
-        add("  file-backed", lambda p: fmt.mebibytes(p.memory.rss_file_peak_bytes))
+        add("  anonymous", lambda p: fmt.megabytes(p.memory.rss_anon_peak_bytes))
+        add("  file-backed", lambda p: fmt.megabytes(p.memory.rss_file_peak_bytes))
     add("Energy per task", lambda p: fmt.quantity(_joules(p), "J"))
     if any(p.energy is not None for p in summary.paradigms):
         add("  per solved task", _joules_per_solved)

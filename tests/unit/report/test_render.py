@@ -33,7 +33,7 @@ def folder(runs, rss, no_package) -> Path:
                     config=config,
                 )
             )
-    batch = runs.batch((rss, no_package), {"process:rss": [(500, float(200 << 20))]}, config=config)
+    batch = runs.batch((rss, no_package), {"process:rss": [(500, 200e6)]}, config=config)
     return runs.write(tasks, [batch])
 
 
@@ -54,7 +54,7 @@ def test_terminal_table_fits_100_columns_and_ends_with_the_verdict(summary: Summ
     text = _terminal(summary, width=160)
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
     assert "15/20 (75 %)" in text
-    assert "200 MiB" in text
+    assert "200 MB" in text
     assert "Energy was not measured. rapl:package: There is no counter here." in " ".join(
         text.split()
     )
@@ -147,7 +147,7 @@ def test_numbers_keep_three_digits(value: float, text: str) -> None:
 
 
 def test_not_measured_is_never_a_number() -> None:
-    assert fmt.seconds(None) == fmt.mebibytes(None) == fmt.quantity(None, "J") == "not measured"
+    assert fmt.seconds(None) == fmt.megabytes(None) == fmt.quantity(None, "J") == "not measured"
     assert fmt.seconds(0.0) == "0.00 s"
     assert fmt.seconds(0.0123) == "12.3 ms"
     assert fmt.seconds(1.0) == "1.00 s"

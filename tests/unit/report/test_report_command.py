@@ -61,3 +61,8 @@ def test_opens_where_no_runtime_is_installed(folder: Path) -> None:
     )
     assert process.returncode == 0, process.stderr
     assert "Solved" in process.stdout
+
+
+def test_help_shows_each_example_on_a_line_of_its_own() -> None:
+    lines = [line.strip() for line in CliRunner().invoke(command, ["--help"]).output.splitlines()]
+    assert "edgeagent report runs/jetson --json > jetson.json" in lines
