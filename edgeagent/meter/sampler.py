@@ -24,8 +24,9 @@ from typing import IO, Any, cast
 
 from pydantic import ValidationError
 
-from edgeagent.errors import ResourceError, RunDataError
+from edgeagent.errors import ResourceError
 from edgeagent.meter.sampler_job import SamplerJob, SamplerMessage, SamplerSummary
+from edgeagent.record import jsonl
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
 
@@ -90,14 +91,16 @@ class Sampler:
         """Start the process and wait until the first readings are taken.
 
         Raises:
-            RunDataError: The output file cannot be written.
-            ResourceError: The process cannot be started, or does not answer.
+            ResourceError: The output file cannot be written, or the process cannot be started or
+                does not answer.
         """
+        out = Path(self._job.out)
+        jsonl.truncate_torn_tail(out)  # what a crash of an earlier session may have left
         try:
-            Path(self._job.out).open("ab").close()
+            out.open("ab").close()
         except OSError as error:
-            raise RunDataError(
-                f"{self._job.out} cannot be written: {error.strerror}; choose another run folder."
+            raise ResourceError(
+                f"{out} cannot be written ({error.strerror}); choose another run folder."
             ) from error
         self._child = _Child()
         try:

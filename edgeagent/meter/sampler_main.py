@@ -12,13 +12,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 
+from edgeagent.errors import ResourceError
 from edgeagent.meter.discover import discover
 from edgeagent.meter.sampler_job import SamplerJob, SamplerMessage
-from edgeagent.meter.sampling import LineFile, SamplingLoop, Stopwatch
+from edgeagent.meter.sampling import SamplingLoop, Stopwatch
 
 _STDIN = 0
 _STDOUT = 1
@@ -33,28 +33,22 @@ def main() -> int:
     try:
         job = SamplerJob.model_validate_json(_read_line())
         process = psutil.Process(job.pid)
-        file = LineFile(Path(job.out))
     except (OSError, ValueError, psutil.Error) as error:
         _tell(SamplerMessage(failed=str(error)))
         return 1
     threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
-    try:
-        return _sample(job, file, stop, _life_of(process))
-    finally:
-        file.close()
+    return _sample(job, stop, _life_of(process))
 
 
-def _sample(
-    job: SamplerJob, file: LineFile, stop: threading.Event, is_alive: Callable[[], bool]
-) -> int:
+def _sample(job: SamplerJob, stop: threading.Event, is_alive: Callable[[], bool]) -> int:
     discovery = discover(job.pid)
-    loop = SamplingLoop(job, discovery, file)
+    loop = SamplingLoop(job, discovery)
     stopwatch = Stopwatch()
     error = ""
     try:
         loop.run(stop, is_alive, lambda: _tell(SamplerMessage(ready=discovery.sources)))
-    except OSError as failure:
-        error = f"{job.out} cannot be written: {failure.strerror or failure}."
+    except ResourceError as failure:
+        error = str(failure)
     _tell(SamplerMessage(summary=loop.summary(stopwatch.wall_s, stopwatch.cpu_s, error)))
     return 1 if error else 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from threading import Event
 from edgeagent.clock import NS_PER_S, now_ns, to_seconds
 from edgeagent.meter.protocol import Discovery, Meter, MeterError
 from edgeagent.meter.sampler_job import SamplerJob, SamplerSummary
+from edgeagent.record import jsonl
 from edgeagent.record.run import SampleBatch
 from edgeagent.record.samples import Sample
 
@@ -18,68 +18,14 @@ BATCH_NS = NS_PER_S
 """A batch is written about once a second: a crash loses no more than that."""
 
 
-class LineFile:
-    """A file that whole lines are appended to, each by one write to the operating system."""
-
-    def __init__(self, path: Path) -> None:
-        """Open or create the file; the torn line that a crash may have left at its end is cut off.
-
-        Raises:
-            OSError: The file cannot be opened or read.
-        """
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor = os.open(path, flags, 0o644)
-        try:
-            size = _end_of_last_line(self._descriptor)
-            os.ftruncate(self._descriptor, size)
-            os.lseek(self._descriptor, size, os.SEEK_SET)
-        except OSError:
-            os.close(self._descriptor)
-            raise
-
-    def append(self, line: bytes) -> None:
-        """Append one line; `line` ends with a newline.
-
-        Raises:
-            OSError: It could not be written whole (disk full); nothing of it is left in the file.
-        """
-        start = os.lseek(self._descriptor, 0, os.SEEK_CUR)
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(self._descriptor, line[written:])
-        except OSError:
-            os.ftruncate(self._descriptor, start)
-            os.lseek(self._descriptor, start, os.SEEK_SET)
-            raise
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
-
-
-def _end_of_last_line(descriptor: int) -> int:
-    """Return the offset behind the last newline, 0 if there is none."""
-    end = os.lseek(descriptor, 0, os.SEEK_END)
-    while end > 0:
-        start = max(0, end - (1 << 16))
-        os.lseek(descriptor, start, os.SEEK_SET)
-        chunk = os.read(descriptor, end - start)
-        newline = chunk.rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
-
-
 class SamplingLoop:
     """Reads every meter once an interval, the slow ones more rarely."""
 
-    def __init__(self, job: SamplerJob, discovery: Discovery, file: LineFile) -> None:
-        """Prepare to sample the meters of `discovery` into `file`."""
+    def __init__(self, job: SamplerJob, discovery: Discovery) -> None:
+        """Prepare to sample the meters of `discovery` into `job.out`."""
         self._job = job
         self._discovery = discovery
-        self._file = file
+        self._out = Path(job.out)
         self._interval_ns = max(1, round(job.interval_s * NS_PER_S))
         self._pending: list[Sample] = []
         self._pending_gap_ns = 0
@@ -93,7 +39,7 @@ class SamplingLoop:
         stop: so every moment in between has a reading before and a reading after it.
 
         Raises:
-            OSError: A batch could not be written.
+            ResourceError: A batch could not be written; those before it are whole.
         """
         self._tick()
         on_ready()
@@ -161,7 +107,7 @@ class SamplingLoop:
             samples=tuple(self._pending),
             largest_gap_ns=self._pending_gap_ns,
         )
-        self._file.append(batch.model_dump_json().encode() + b"\n")
+        jsonl.append(self._out, batch)
         self._batches += 1
         self._samples += len(self._pending)
         self._largest_gap_ns = max(self._largest_gap_ns, self._pending_gap_ns)

@@ -23,7 +23,7 @@ class HostRecord(Record):
         cpu: Processor name as the system gives it.
         cores_physical: Physical cores, `None` if the system does not tell.
         cores_usable: Logical cores that this process may use.
-        memory_bytes: Installed memory.
+        memory_bytes: Installed memory, or a container's limit where that is lower.
         python: Version of the interpreter.
     """
 

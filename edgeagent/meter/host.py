@@ -1,0 +1,238 @@
+"""The machine: the record that every run carries, and the facts that explain its figures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from edgeagent.config.cgroup import PROC, SYS, cpu_quota, memory_limit_bytes
+from edgeagent.config.cores import installed_physical_cores, usable_cores, usable_physical_cores
+from edgeagent.meter.sysfs import read_or_none
+from edgeagent.meter.virtual import cpu_flags, virtual_machine
+from edgeagent.record.run import HostRecord
+
+_ARM_CORES = {
+    0xD03: "Cortex-A53",
+    0xD05: "Cortex-A55",
+    0xD07: "Cortex-A57",
+    0xD08: "Cortex-A72",
+    0xD09: "Cortex-A73",
+    0xD0A: "Cortex-A75",
+    0xD0B: "Cortex-A76",
+    0xD0C: "Neoverse-N1",
+    0xD0D: "Cortex-A77",
+    0xD40: "Neoverse-V1",
+    0xD41: "Cortex-A78",
+    0xD42: "Cortex-A78AE",
+    0xD49: "Neoverse-N2",
+    0xD4B: "Cortex-A78C",
+    0xD4F: "Neoverse-V2",
+    0xD80: "Cortex-A520",
+    0xD81: "Cortex-A720",
+}
+"""Part numbers of implementer 0x41 (Arm) in MIDR_EL1, from Arm's technical reference manuals."""
+
+_MATMUL_FEATURES = {
+    "avx2": "avx2",
+    "avx512_vnni": "avx512_vnni",
+    "avx_vnni": "avx_vnni",
+    "amx_int8": "amx_int8",
+    "asimddp": "dotprod",
+    "i8mm": "i8mm",
+}
+"""Linux's names of the instructions that int8 and int4 matrix products gain from, and ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFact:
+    """One line about the machine.
+
+    Attributes:
+        name: What it is about.
+        value: As a person reads it, `None` if the system does not tell.
+        note: What it means for measurements, empty if nothing.
+    """
+
+    name: str
+    value: str | None
+    note: str = ""
+
+
+def host_record(root: Path = SYS, proc: Path = PROC) -> HostRecord:
+    """Describe this machine; memory is a container's limit where that is lower."""
+    installed = int(psutil.virtual_memory().total)
+    limit = memory_limit_bytes(root, proc)
+    return HostRecord(
+        os=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        cpu=cpu_name(proc),
+        cores_physical=installed_physical_cores(),
+        cores_usable=usable_cores(root, proc),
+        memory_bytes=installed if limit is None else min(installed, limit),
+        python=platform.python_version(),
+    )
+
+
+def cpu_name(proc: Path = PROC) -> str:
+    """Return the processor's name as the system gives it, the architecture if it gives none.
+
+    Linux: `/proc/cpuinfo`, or the board's name and the core's part number on Arm; macOS:
+    `sysctl machdep.cpu.brand_string`; Windows: the registry.
+    """
+    return _cpu_name_linux(proc) or _cpu_name_system() or platform.processor() or platform.machine()
+
+
+def host_facts(root: Path = SYS, proc: Path = PROC) -> tuple[HostFact, ...]:
+    """Tell what about this machine changes figures; nothing here raises."""
+    return (
+        _cores(root, proc),
+        _instructions(proc),
+        _memory(root, proc),
+        _swap(root),
+        _governor(root),
+        _virtual(root, proc),
+        _power_supply(),
+        _load(root, proc),
+        _container(root, proc),
+    )
+
+
+def _cpu_name_linux(proc: Path) -> str | None:
+    fields: dict[str, str] = {}
+    for line in (read_or_none(proc / "cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    if name := fields.get("model name") or fields.get("Hardware"):
+        return re.sub(r"\s+", " ", name)
+    board = (read_or_none(proc / "device-tree" / "model") or "").strip("\x00 ")
+    core = ""
+    with contextlib.suppress(KeyError, ValueError):
+        if int(fields["CPU implementer"], 16) == 0x41:
+            core = _ARM_CORES.get(int(fields["CPU part"], 16), f"Arm part {fields['CPU part']}")
+    return " ".join(part for part in (board, f"({core})" if board and core else core) if part)
+
+
+def _cpu_name_system() -> str | None:
+    if sys.platform == "win32":
+        import winreg
+
+        key = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+        with (
+            contextlib.suppress(OSError),
+            winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key) as handle,
+        ):
+            return str(winreg.QueryValueEx(handle, "ProcessorNameString")[0]).strip()
+    if sys.platform == "darwin":
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(command, capture_output=True, timeout=5, check=True, text=True)
+            return done.stdout.strip()
+    return None
+
+
+def _cores(root: Path, proc: Path) -> HostFact:
+    logical, physical = usable_cores(root, proc), usable_physical_cores(root, proc)
+    installed = os.cpu_count() or logical
+    note = f"{installed} are installed" if installed > logical else ""
+    return HostFact("cores", f"{logical} usable, {physical} physical", note)
+
+
+def _instructions(proc: Path) -> HostFact:
+    flags = cpu_flags(proc)
+    if not flags:
+        return HostFact("instructions", None)
+    found = [ours for name, ours in _MATMUL_FEATURES.items() if name in flags]
+    if found:
+        return HostFact("instructions", ", ".join(found), "used by quantized matrix products")
+    return HostFact("instructions", "none", "quantized matrix products will be slow")
+
+
+def _memory(root: Path, proc: Path) -> HostFact:
+    memory = psutil.virtual_memory()
+    limit = memory_limit_bytes(root, proc)
+    total = memory.total if limit is None else min(memory.total, limit)
+    note = "limited by the container" if total < memory.total else ""
+    available = min(memory.available, total)
+    return HostFact("memory", f"{_gib(available)} of {_gib(total)} available", note)
+
+
+def _swap(root: Path) -> HostFact:
+    try:
+        swap = psutil.swap_memory()
+    except (OSError, RuntimeError, psutil.Error):
+        return HostFact("swap", None)
+    if swap.total == 0:
+        return HostFact("swap", "none")
+    zram = any((root / "block").glob("zram*"))
+    note = "in use: figures of memory and time may be too low or too high" if swap.used else ""
+    return HostFact(
+        "swap", f"{_gib(swap.used)} of {_gib(swap.total)} used{', zram' if zram else ''}", note
+    )
+
+
+def _governor(root: Path) -> HostFact:
+    policies = sorted((root / "devices" / "system" / "cpu" / "cpufreq").glob("policy*"))
+    governors = {read_or_none(policy / "scaling_governor") for policy in policies} - {None}
+    names = sorted(name for name in governors if name)
+    note = "clocks are held down" if "powersave" in names and not _drives_itself(policies) else ""
+    return HostFact("governor", ", ".join(names) or None, note)
+
+
+def _drives_itself(policies: list[Path]) -> bool:
+    """Tell whether `powersave` is the normal, load-driven mode (intel_pstate and amd-pstate-epp).
+
+    Source: Linux `Documentation/admin-guide/pm/intel_pstate.rst` and `amd-pstate.rst`.
+    """
+    drivers = {read_or_none(policy / "scaling_driver") for policy in policies}
+    return bool(drivers) and drivers <= {"intel_pstate", "amd-pstate-epp"}
+
+
+def _virtual(root: Path, proc: Path) -> HostFact:
+    virtual = virtual_machine(root, proc)
+    if virtual is None:
+        return HostFact("machine", None)
+    if virtual:
+        return HostFact("machine", "virtual", "neighbours share the cores; sensors are hidden")
+    return HostFact("machine", "bare metal")
+
+
+def _power_supply() -> HostFact:
+    try:
+        battery = psutil.sensors_battery()  # missing on some systems
+    except (AttributeError, OSError, RuntimeError, psutil.Error):
+        return HostFact("power supply", None)
+    if battery is None:
+        return HostFact("power supply", "no battery")
+    if battery.power_plugged:
+        return HostFact("power supply", f"mains, battery at {battery.percent:.0f} %")
+    note = "many laptops slow down on battery"
+    return HostFact("power supply", f"battery at {battery.percent:.0f} %", note)
+
+
+def _load(root: Path, proc: Path) -> HostFact:
+    try:
+        load = psutil.getloadavg()[0]
+    except (AttributeError, OSError):
+        return HostFact("load", None)
+    busy = load > 0.5 * usable_cores(root, proc)
+    note = "other programs are busy: close them before measuring" if busy else ""
+    return HostFact("load", f"{load:.2f} over the last minute", note)
+
+
+def _container(root: Path, proc: Path) -> HostFact:
+    quota, memory = cpu_quota(root, proc), memory_limit_bytes(root, proc)
+    limits = [f"{quota:g} CPUs"] if quota is not None else []
+    limits += [_gib(memory)] if memory is not None else []
+    return HostFact("container limits", ", ".join(limits) or "none")
+
+
+def _gib(size_bytes: float) -> str:
+    return f"{size_bytes / (1 << 30):.1f} GiB"
