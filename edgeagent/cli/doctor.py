@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeagent.cli.text import human_bytes
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -67,7 +69,7 @@ def _sections(diagnosis: Diagnosis) -> Iterable[tuple[str, _Rows]]:
     """Yield title and rows of name, value and note."""
     yield "Runtime", _runtime_rows(diagnosis)
     free = diagnosis.disk_free_bytes
-    disk = ("disk free", "unknown" if free is None else _size(free), diagnosis.home)
+    disk = ("disk free", "unknown" if free is None else human_bytes(free), diagnosis.home)
     facts = [(fact.name, fact.value or "unknown", fact.note) for fact in diagnosis.host]
     yield "Machine", [("system", diagnosis.system, ""), *facts, disk]
     yield (
@@ -80,7 +82,7 @@ def _sections(diagnosis: Diagnosis) -> Iterable[tuple[str, _Rows]]:
     if extras := _extra_rows(diagnosis):
         yield "Optional libraries", extras
     cached = [
-        (item.name, item.kind, ", ".join(filter(None, (_size(item.size_bytes), item.note))))
+        (item.name, item.kind, ", ".join(filter(None, (human_bytes(item.size_bytes), item.note))))
         for item in diagnosis.cached
     ]
     nothing = ("none", "", "`edgeagent profile` or `edgeagent export` puts the first model here")
@@ -136,9 +138,3 @@ def _print_lines(console: Console, title: str, rows: _Rows) -> None:
     for name, value, note in rows:
         lines.append(f"  {name:<{width}}  {value}" + (f"  ({note})" if note else ""))
     console.print("\n".join(lines), markup=False, soft_wrap=True)
-
-
-def _size(size_bytes: int) -> str:
-    if size_bytes >= 1 << 30:
-        return f"{size_bytes / (1 << 30):.1f} GiB"
-    return f"{size_bytes / (1 << 20):.1f} MiB"

@@ -161,7 +161,7 @@ def _memory(root: Path, proc: Path) -> HostFact:
     total = memory.total if limit is None else min(memory.total, limit)
     note = "limited by the container" if total < memory.total else ""
     available = min(memory.available, total)
-    return HostFact("memory", f"{_gib(available)} of {_gib(total)} available", note)
+    return HostFact("memory", f"{_gb(available)} of {_gb(total)} available", note)
 
 
 def _swap(root: Path) -> HostFact:
@@ -174,7 +174,7 @@ def _swap(root: Path) -> HostFact:
     zram = any((root / "block").glob("zram*"))
     note = "in use: figures of memory and time may be too low or too high" if swap.used else ""
     return HostFact(
-        "swap", f"{_gib(swap.used)} of {_gib(swap.total)} used{', zram' if zram else ''}", note
+        "swap", f"{_gb(swap.used)} of {_gb(swap.total)} used{', zram' if zram else ''}", note
     )
 
 
@@ -230,9 +230,9 @@ def _load(root: Path, proc: Path) -> HostFact:
 def _container(root: Path, proc: Path) -> HostFact:
     quota, memory = cpu_quota(root, proc), memory_limit_bytes(root, proc)
     limits = [f"{quota:g} CPUs"] if quota is not None else []
-    limits += [_gib(memory)] if memory is not None else []
+    limits += [_gb(memory)] if memory is not None else []
     return HostFact("container limits", ", ".join(limits) or "none")
 
 
-def _gib(size_bytes: float) -> str:
-    return f"{size_bytes / (1 << 30):.1f} GiB"
+def _gb(size_bytes: float) -> str:
+    return f"{size_bytes / 1e9:.1f} GB"

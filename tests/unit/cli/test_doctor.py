@@ -57,7 +57,7 @@ def broken_machine() -> Diagnosis:
                 remedy="Let a group read it.",
             ),
         ),
-        cached=(CachedFile("smollm2", "package", 120 << 20, "int4 block 32"),),
+        cached=(CachedFile("smollm2", "package", 120_000_000, "int4 block 32"),),
     )
 
 
@@ -106,7 +106,7 @@ def test_each_missing_thing_says_what_it_needs(broken_machine: Diagnosis, termin
         "No module named 'onnxruntime'",
         "[close] other programs",
         "unknown",
-        "120.0 MiB",
+        "120.0 MB",
     ):
         assert expected in text
 

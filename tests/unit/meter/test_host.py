@@ -29,10 +29,10 @@ def test_this_machine() -> None:
 def test_memory_is_the_containers_limit_where_that_is_lower(tmp_path: Path) -> None:
     root, proc = tmp_path / "sys", tmp_path / "proc"
     write(proc / "self/cgroup", "0::/")
-    write(root / "fs/cgroup/memory.max", str(1 << 30))
+    write(root / "fs/cgroup/memory.max", str(10**9))
     write(root / "fs/cgroup/cpu.max", "150000 100000")
-    assert host_record(root, proc).memory_bytes == 1 << 30
-    assert facts(root, proc)["container limits"].value == "1.5 CPUs, 1.0 GiB"
+    assert host_record(root, proc).memory_bytes == 10**9
+    assert facts(root, proc)["container limits"].value == "1.5 CPUs, 1.0 GB"
     assert facts(root, proc)["memory"].note == "limited by the container"
     write(root / "fs/cgroup/memory.max", str(1 << 60))
     assert host_record(root, proc).memory_bytes == psutil.virtual_memory().total
