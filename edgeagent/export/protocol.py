@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 from edgeagent.export.settings import ExportSettings
 from edgeagent.record.manifest import Manifest
 
-ExportStage: TypeAlias = Literal["hash", "weights", "tokenizer", "load", "verify"]
+ExportStage: TypeAlias = Literal["hash", "weights", "load", "verify"]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,4 @@ from __future__ import annotations
 
 from edgeagent.export.families.family import Family
 
-FAMILY = Family(
-    architecture="llama", runtime_type="llama", interleaved_rope=True, qkv_bias=False
-)
+FAMILY = Family(architecture="llama", runtime_type="llama", interleaved_rope=True, qkv_bias=False)

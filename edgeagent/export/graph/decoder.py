@@ -4,15 +4,13 @@ Per block: RMS norm, fused QKV, `GroupQueryAttention` with rotary positions and 
 projection, RMS norm, gate and up, SiLU product, down; residual additions live in the norms.
 Activations are two-dimensional, `(batch · seq, width)`, except around attention: so a linear layer
 with corrections is one `MatMulNBits` and one `Gemm` that adds into its output. The block sums that
-the `Gemm` multiplies are one product with a constant 0/1 matrix, shared by the projections of an
-input.
+the `Gemm` multiplies are shared by the projections of an input.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from onnx import TensorProto, helper
 
 from edgeagent.export.graph.nodes import GraphNodes
@@ -90,8 +88,9 @@ class DecoderGraph:
         width = self._shape.hidden
         flat = graph.node("Reshape", [hidden, graph.integers(-1, width)], "head/2d")
         logits = self._linear(head, _Input(flat, width))
-        sizes = graph.node("Shape", [hidden], "head/positions", end=2)
-        shape = graph.node("Concat", [sizes, graph.integers(head.out_features)], "head/shape", axis=0)
+        positions = graph.node("Shape", [hidden], "head/positions", end=2)
+        sizes = [positions, graph.integers(head.out_features)]
+        shape = graph.node("Concat", sizes, "head/shape", axis=0)
         graph.node("Reshape", [logits, shape], "head/3d", outputs=["logits"])
 
     def _inputs(self) -> list[ValueInfoProto]:
@@ -102,7 +101,7 @@ class DecoderGraph:
         ]
 
     def _outputs(self, positions: str | int) -> list[ValueInfoProto]:
-        logits = [_BATCH, positions, self._shape.vocab]
+        logits: list[str | int | None] = [_BATCH, positions, self._shape.vocab]
         return [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, logits),
             *(self._cache(f"present.{name}", _TOTAL) for name in self._cache_names()),
@@ -113,7 +112,12 @@ class DecoderGraph:
         return [f"{index}.{part}" for index in layers for part in ("key", "value")]
 
     def _cache(self, name: str, length: str) -> ValueInfoProto:
-        dims = [_BATCH, self._shape.kv_heads, length, self._shape.head_dim]
+        dims: list[str | int | None] = [
+            _BATCH,
+            self._shape.kv_heads,
+            length,
+            self._shape.head_dim,
+        ]
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
 
     def _attention_lengths(self) -> None:
@@ -139,7 +143,7 @@ class DecoderGraph:
 
     def _embed(self) -> str:
         """Token embeddings as `(tokens, hidden)`."""
-        graph, stored = self._graph, self._stored.embedding
+        graph, stored, width = self._graph, self._stored.embedding, self._shape.hidden
         ids = graph.node("Reshape", ["input_ids", graph.integers(-1)], "embedding/ids")
         value = graph.node(
             "GatherBlockQuantized",
@@ -152,19 +156,25 @@ class DecoderGraph:
         )
         if stored.corrections is None:
             return value
-        # Each correction is added to all weights of its block: spread it with the 0/1 matrix.
         corrections = graph.node("Gather", [stored.corrections, ids], "embedding/corrections")
-        spread = graph.constant(
-            f"block_spread_{self._shape.hidden}", _block_matrix(self._shape.hidden).T.copy()
+        corrections = graph.node(
+            "Unsqueeze", [corrections, graph.integers(-1)], "embedding/corrections/3d"
         )
-        return graph.node("Gemm", [corrections, spread, value], "embedding/add")
+        value = graph.node("Reshape", [value, self._by_block(width)], "embedding/by_block")
+        value = graph.node("Add", [value, corrections], "embedding/add")
+        return graph.node("Reshape", [value, graph.integers(-1, width)], "embedding/2d")
+
+    def _by_block(self, width: int) -> str:
+        """The shape `(tokens, width / 32, 32)`."""
+        return self._graph.integers(-1, width // CORRECTION_BLOCK, CORRECTION_BLOCK)
 
     def _block(
         self, index: int, layer: StoredLayer, residual: str, delta: str | None
     ) -> tuple[str, str]:
         prefix, graph = f"layers.{index}", self._graph
-        normed, residual = self._norm(f"{prefix}.attention/norm_node", layer.attention_norm,
-                                      residual, delta)
+        normed, residual = self._norm(
+            f"{prefix}.attention/norm_node", layer.attention_norm, residual, delta
+        )
         attended = self._attention(index, layer, _Input(normed, self._shape.hidden))
         delta = self._linear(layer.attention_output, _Input(attended, self._shape.q_width))
         normed, residual = self._norm(f"{prefix}.mlp/norm_node", layer.mlp_norm, residual, delta)
@@ -209,7 +219,8 @@ class DecoderGraph:
         attended = graph.node(
             "GroupQueryAttention",
             [
-                *(projected + ["", ""])[:3],
+                *projected,
+                *[""] * (3 - len(projected)),  # a fused projection is the query input alone
                 *past,
                 "seqlens_k",
                 "total_len",
@@ -258,15 +269,11 @@ class DecoderGraph:
     def _block_sums(self, source: _Input) -> str:
         """Sums over each block of 32 inputs, `(tokens, width / 32)`, made once per input."""
         if source.block_sums is None:
-            matrix = self._graph.constant(
-                f"block_sum_{source.width}", _block_matrix(source.width)
+            name = f"{source.value}/block_sums"
+            blocks = self._graph.node(
+                "Reshape", [source.value, self._by_block(source.width)], f"{name}/by_block"
             )
             source.block_sums = self._graph.node(
-                "MatMul", [source.value, matrix], f"{source.value}/block_sums"
+                "ReduceSum", [blocks, self._graph.integers(2)], name, keepdims=0
             )
         return source.block_sums
-
-
-def _block_matrix(width: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """`(width, width / 32)` float32 with a one where the row belongs to the block."""
-    return np.repeat(np.eye(width // CORRECTION_BLOCK, dtype=np.float32), CORRECTION_BLOCK, axis=0)

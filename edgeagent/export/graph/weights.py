@@ -108,7 +108,7 @@ class WeightWriter:
             return self._linear("head", ["output.weight"])
         tensor = self._gguf.tensors["token_embd.weight"]
         storage = storage_of(tensor.type, source=tensor.name)
-        return self._describe("head", embedding, storage, tensor.rows, tensor.in_features, None)
+        return self._describe("head", embedding, storage, tensor.shape)
 
     def _layer(self, index: int) -> StoredLayer:
         def tensor(part: str) -> str:
@@ -163,17 +163,18 @@ class WeightWriter:
             bias = self._array(f"{name}/bias", np.concatenate(values))
         rows = sum(self._gguf.tensors[tensor].rows for tensor in tensors)
         in_features = self._gguf.tensors[tensors[0]].in_features
-        return self._describe(name, regions, storage, rows, in_features, bias)
+        return self._describe(name, regions, storage, (rows, in_features), bias=bias)
 
     def _describe(
         self,
         name: str,
         regions: _Regions,
         storage: Storage,
-        rows: int,
-        in_features: int,
-        bias: str | None,
+        shape: tuple[int, ...],
+        *,
+        bias: str | None = None,
     ) -> StoredLinear:
+        rows, in_features = shape
         blocks = in_features // storage.block_len
         return StoredLinear(
             name=name,

@@ -61,7 +61,7 @@ def pack_rows(
     # Quants are centred before they are stored: the operator rounds activations to 8 bits, and
     # that error is multiplied by the stored quant, while the correction is added exactly.
     centre = 1 << (blocks.bits - 1)
-    quants = blocks.quants + np.uint8(zero_point - centre)
+    quants = blocks.quants.view(np.uint8) + np.uint8(zero_point - centre)
     corrections = blocks.offset + np.float32(centre) * blocks.scale
     return PackedRows(_pack_bits(quants, storage.bits), blocks.scale, corrections)
 
