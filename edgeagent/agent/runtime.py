@@ -10,7 +10,7 @@ from edgeagent.agent.chat.untrusted import neutralizer
 from edgeagent.agent.formats import tool_format
 from edgeagent.agent.tools.protocol import Tool
 from edgeagent.config.run import Budget
-from edgeagent.engine.protocol import Engine
+from edgeagent.engine.protocol import Engine, Session
 from edgeagent.errors import ConfigError
 
 
@@ -44,6 +44,10 @@ class Runtime:
                 self.engine, self._template, role, self.budget.max_context_len
             )
         return self._conversations[role]
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Return the sessions that were opened so far."""
+        return tuple(conversation.session for conversation in self._conversations.values())
 
     def select_tools(self, names: Sequence[str]) -> tuple[Tool, ...]:
         """Return the tools of these names that are there, in this order.

@@ -18,6 +18,9 @@ from edgeagent.config.paths import data_dir
 from edgeagent.config.spec import Spec, load_spec
 from edgeagent.errors import ConfigError
 
+DEFAULT_MODEL = "smollm2-135m-instruct"
+"""What commands use when no model is named: small enough for every device."""
+
 _ID_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 """Ids are file stems and folder names on every platform: no separators, no upper case."""
 

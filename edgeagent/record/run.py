@@ -1,4 +1,4 @@
-"""The files of a run folder: `tasks.jsonl`, `samples.jsonl` and what their lines mean."""
+"""The files of a run folder: tasks, samples, cold starts, and what their lines mean."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edgeagent.record.spans import Span
 
 TASKS_NAME = "tasks.jsonl"
 SAMPLES_NAME = "samples.jsonl"
+COLD_NAME = "cold.jsonl"
 
 
 class HostRecord(Record):
@@ -111,6 +112,46 @@ class TaskRecord(Record):
     solved: bool
     outcome: Outcome
     spans: tuple[Span, ...]
+
+
+class ColdRecord(Record):
+    """A paradigm alone in a fresh process: a line of `cold.jsonl`.
+
+    The timed run keeps the caches of all paradigms side by side, so its memory belongs to none of
+    them. Here each paradigm starts cold and runs a few tasks while it is watched from outside.
+
+    Attributes:
+        schema_version: Version of this record.
+        config: The full configuration.
+        paradigm: Its name.
+        load_ns: Loading the package.
+        warm_up_ns: Opening the sessions and prefilling the prefixes of all roles.
+        prefix_tokens: Length of these prefixes.
+        sessions: KV caches that were opened.
+        kv_cache_bytes: Computed size of these caches, `None` if unknown.
+        tasks: Number of tasks run.
+        rss_loaded_bytes: Resident memory after loading, before any cache was opened.
+        rss_peak_bytes: Peak resident memory, by the system's own high-water mark where it has
+            one, else the largest of the samples.
+        rss_peak_source: Which of the two it is.
+        rss_anon_bytes: Largest anonymous part, which the system cannot drop.
+        rss_file_bytes: Largest file-backed part, such as mapped weights.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    config: RunConfig
+    paradigm: str
+    load_ns: int
+    warm_up_ns: int
+    prefix_tokens: int
+    sessions: int
+    kv_cache_bytes: int | None
+    tasks: int
+    rss_loaded_bytes: int | None
+    rss_peak_bytes: int | None
+    rss_peak_source: str
+    rss_anon_bytes: int | None
+    rss_file_bytes: int | None
 
 
 class SampleBatch(Record):

@@ -1,0 +1,204 @@
+"""The Python API: open a model as an assistant, or profile it.
+
+::
+
+    import edgeagent
+
+    with edgeagent.load("smollm2-135m-instruct", documents="notes/") as assistant:
+        outcome = assistant.ask("Who founded the sailing school?", paradigm="single")
+        print(outcome.answer)
+
+    summary = edgeagent.profile("smollm2-135m-instruct", paradigms=("base", "single"))
+    print(summary.recommendation.reason)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from edgeagent.agent.paradigms import PARADIGM_NAMES
+from edgeagent.agent.task import Silent
+from edgeagent.agent.tools.protocol import Tool
+from edgeagent.config.model import DEFAULT_MODEL
+from edgeagent.config.run import Budget, EngineConfig
+from edgeagent.config.suites import load_suite
+from edgeagent.engine.protocol import EngineInfo
+from edgeagent.export.resolve import ensure_package
+from edgeagent.profiling.runner import OnProfileProgress, run_profile
+from edgeagent.profiling.settings import DEFAULT_SEED, ProfileSettings
+from edgeagent.profiling.workbench import Workbench, load_engine
+from edgeagent.record.manifest import Manifest
+from edgeagent.record.outcome import Outcome, Step
+from edgeagent.record.spans import Trace
+from edgeagent.report.model import Summary
+from edgeagent.report.write import write_report
+
+OnText = Callable[[str, str], None]
+"""Told the role and each piece of text that it generates."""
+
+OnStep = Callable[[Step], None]
+"""Told each finished step."""
+
+
+def load(
+    model: str = DEFAULT_MODEL,
+    *,
+    documents: str | Path | None = None,
+    engine: EngineConfig | None = None,
+    budget: Budget | None = None,
+    tools: Sequence[Tool] = (),
+) -> Assistant:
+    """Open a model as an assistant; it is downloaded and exported first if it has to be.
+
+    Args:
+        model: A recipe's id, the path of a GGUF file, or a package folder.
+        documents: Folder of .md and .txt files that agents may search.
+        engine: Threads, spinning, execution provider and so on.
+        budget: Limits of one question.
+        tools: Further tools for custom roles.
+
+    Raises:
+        EdgeAgentError: A subclass says what is wrong and what to do.
+    """
+    package = ensure_package(model)
+    native = load_engine(package.folder, engine)
+    try:
+        bench = Workbench(
+            native,
+            documents=Path(documents) if documents is not None else None,
+            budget=budget,
+            tool_call_format=package.manifest.tool_call_format,
+            extra_tools=tools,
+        )
+    except BaseException:
+        native.close()
+        raise
+    return Assistant(bench, package.manifest)
+
+
+class Assistant:
+    """A loaded model that answers questions; prefixes stay cached between questions.
+
+    Attributes:
+        manifest: Where the model comes from and how faithful its package is.
+        last_trace: The spans of the last question, for measuring.
+    """
+
+    def __init__(self, bench: Workbench, manifest: Manifest) -> None:
+        """Use `edgeagent.load` instead."""
+        self._bench = bench
+        self.manifest = manifest
+        self.last_trace: Trace = ()
+
+    @property
+    def engine_info(self) -> EngineInfo:
+        """Runtime, execution provider, context length and load time."""
+        return self._bench.engine.info
+
+    def ask(
+        self,
+        question: str,
+        paradigm: str = "single",
+        *,
+        on_text: OnText | None = None,
+        on_step: OnStep | None = None,
+    ) -> Outcome:
+        """Answer a question.
+
+        Args:
+            question: What the user asks.
+            paradigm: `base`, `single` or `multi`.
+            on_text: Called with each piece of generated text, for streaming.
+            on_step: Called with each thought, call, observation and answer.
+
+        Returns:
+            The answer with its steps, and why it fell back to the base model if it did.
+
+        Raises:
+            ConfigError: There is no such paradigm.
+        """
+        outcome, task = self._bench.run(paradigm, question, _Callbacks(on_text, on_step))
+        self.last_trace = task.recorder.trace()
+        return outcome
+
+    def close(self) -> None:
+        """Unload the model."""
+        self._bench.close()
+
+    def __enter__(self) -> Assistant:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Unload the model."""
+        self.close()
+
+
+def profile(
+    model: str = DEFAULT_MODEL,
+    *,
+    paradigms: Sequence[str] = PARADIGM_NAMES,
+    suite: str | Path = "core",
+    repeat: int = 1,
+    seed: int = DEFAULT_SEED,
+    out: str | Path | None = None,
+    engine: EngineConfig | None = None,
+    budget: Budget | None = None,
+    on_progress: OnProfileProgress | None = None,
+) -> Summary:
+    """Measure paradigms on a suite, write the report, and return its summary.
+
+    An unfinished run of the same settings is resumed.
+
+    Args:
+        model: A recipe's id, the path of a GGUF file, or a package folder.
+        paradigms: What to compare.
+        suite: Name of a shipped suite, or the path of one.
+        repeat: Repetitions of every task with every paradigm.
+        seed: Seed of the order.
+        out: Run folder, `None` to choose one below `runs/`.
+        engine: Settings of the runtime.
+        budget: Limits of one task.
+        on_progress: Told how far it is.
+
+    Raises:
+        EdgeAgentError: A subclass says what is wrong and what to do.
+    """
+    settings = ProfileSettings(
+        package=ensure_package(model),
+        suite=load_suite(suite),
+        paradigms=tuple(paradigms),
+        repeat=repeat,
+        seed=seed,
+        engine=engine or EngineConfig(),
+        budget=budget or Budget(),
+        out=Path(out) if out is not None else None,
+    )
+    result = run_profile(settings, on_progress or (lambda _progress: None))
+    return write_report(result.folder)
+
+
+class _Callbacks(Silent):
+    """Two optional functions as a listener."""
+
+    def __init__(self, on_text: OnText | None, on_step: OnStep | None) -> None:
+        self._on_text = on_text
+        self._on_step = on_step
+
+    def on_text(self, agent: str, text: str) -> None:
+        if self._on_text is not None:
+            self._on_text(agent, text)
+
+    def on_step(self, step: Step) -> None:
+        if self._on_step is not None:
+            self._on_step(step)
+
+
+__all__ = ["Assistant", "load", "profile"]

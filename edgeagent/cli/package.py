@@ -1,0 +1,39 @@
+"""Getting a package with the progress shown: what `export`, `run` and `profile` begin with."""
+
+from __future__ import annotations
+
+from edgeagent.cli.progress import ProgressDisplay, show_pull
+from edgeagent.cli.text import human_bytes
+from edgeagent.config.package import Package
+from edgeagent.export.protocol import ExportStage, OnExportProgress
+from edgeagent.export.resolve import ensure_package
+
+_LABELS = {
+    "hash": "hashing the source",
+    "weights": "exporting",
+    "tokenizer": "writing the tokenizer",
+    "load": "loading the package",
+    "verify": "verifying against the source",
+}
+_BYTES = frozenset({"hash", "weights"})
+
+
+def show_export(display: ProgressDisplay) -> OnExportProgress:
+    """Return a callback that shows how far an export is."""
+
+    def report(stage: ExportStage, done: int, total: int) -> None:
+        if stage in _BYTES:
+            display.update(_LABELS[stage], done, total, amount=human_bytes)
+        else:
+            display.update(_LABELS[stage], done, total)
+
+    return report
+
+
+def get_package(model: str, display: ProgressDisplay) -> Package:
+    """Return the package of a model; download and export are shown if they have to happen.
+
+    Raises:
+        EdgeAgentError: What `ensure_package` raises.
+    """
+    return ensure_package(model, on_pull=show_pull(display, model), on_export=show_export(display))

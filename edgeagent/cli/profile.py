@@ -1,0 +1,143 @@
+"""`edgeagent profile`: measure the paradigms on this device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeagent.agent.paradigms import PARADIGM_NAMES
+from edgeagent.cli.options import budget, budget_options, engine_config, engine_options
+from edgeagent.cli.package import get_package
+from edgeagent.cli.progress import ProgressDisplay, progress_display, quiet_option
+from edgeagent.cli.text import human_duration
+from edgeagent.config.model import DEFAULT_MODEL
+from edgeagent.config.suites import load_suite
+from edgeagent.errors import INTERRUPTED_EXIT_CODE
+from edgeagent.profiling.run_folder import RunFolder
+from edgeagent.profiling.runner import ProfileProgress, run_profile
+from edgeagent.profiling.settings import DEFAULT_SEED, ProfileSettings
+from edgeagent.record.run import TASKS_NAME
+from edgeagent.report.terminal import print_summary
+from edgeagent.report.write import REPORT_NAME, SUMMARY_NAME, write_report
+
+_EXAMPLES = """\b
+Examples:
+  edgeagent profile
+  edgeagent profile qwen2.5-0.5b-instruct --paradigms base,single --repeat 3
+  edgeagent profile model.gguf --suite my-suite/ --out runs/kitchen-laptop
+"""
+
+
+@click.command("profile", epilog=_EXAMPLES)
+@click.argument("model", default=DEFAULT_MODEL)
+@click.option(
+    "--paradigms",
+    default=",".join(PARADIGM_NAMES),
+    show_default=True,
+    help="What to compare, separated by commas.",
+)
+@click.option("--suite", default="core", show_default=True, help="A suite's name or folder.")
+@click.option(
+    "--repeat",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Repetitions of every task with every paradigm.",
+)
+@click.option(
+    "--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Seed of the order of tasks."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Run folder; default: a new one in runs/, or the unfinished one of the same settings.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@engine_options
+@budget_options
+@quiet_option
+def command(
+    *,
+    model: str,
+    paradigms: str,
+    suite: str,
+    repeat: int,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    ep: str,
+    threads: int | None,
+    spin: bool,
+    **limits: Any,
+) -> None:
+    """Run MODEL as base model, single agent and multi-agent system, and print the trade-off.
+
+    MODEL is a recipe's id, a GGUF file or a package folder; without one it is the small default
+    model. Everything is recorded in the run folder. Ctrl-C keeps what is finished, and the same
+    command goes on from there.
+    """
+    loaded_suite = load_suite(suite)
+    names = tuple(name.strip() for name in paradigms.split(",") if name.strip())
+    with progress_display(quiet=quiet) as display:
+        settings = ProfileSettings(
+            package=get_package(model, display),
+            suite=loaded_suite,
+            paradigms=names,
+            repeat=repeat,
+            seed=seed,
+            engine=engine_config(ep, threads, spin),
+            budget=budget(**limits),
+            out=out,
+        )
+        run = _ShownRun(display)
+        try:
+            result = run_profile(settings, run.on_progress, on_folder=run.on_folder)
+        except KeyboardInterrupt:
+            display.note(run.interrupted())
+            raise SystemExit(INTERRUPTED_EXIT_CODE) from None
+    summary = write_report(result.folder)
+    if as_json:
+        click.echo(summary.model_dump_json(indent=2))
+        return
+    from rich.console import Console
+
+    print_summary(summary, Console(highlight=False))
+    click.echo(f"Written: {result.folder / REPORT_NAME} and {result.folder / SUMMARY_NAME}")
+
+
+class _ShownRun:
+    """Shows a run on a display and remembers what to say when it is interrupted."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
+        self._folder: Path | None = None
+        self._total = 0
+
+    def on_folder(self, folder: RunFolder, total: int) -> None:
+        """Say where the run is recorded."""
+        self._folder, self._total = folder.path, total
+        taken_up = f", {len(folder.done)} of {total} task runs are there" if folder.done else ""
+        self._display.note(f"recording in {folder.path}{taken_up}")
+
+    def on_progress(self, progress: ProfileProgress) -> None:
+        """Show how far it is."""
+        if progress.note:
+            self._display.note(progress.note)
+        detail = progress.detail
+        if progress.remaining_s is not None and progress.done < progress.total:
+            detail = f"{detail}, about {human_duration(progress.remaining_s)} left"
+        self._display.update(progress.stage, progress.done, progress.total, detail=detail)
+
+    def interrupted(self) -> str:
+        """Return what is kept."""
+        if self._folder is None:
+            return "interrupted before anything was measured"
+        tasks = self._folder / TASKS_NAME
+        kept = tasks.read_bytes().count(b"\n") if tasks.is_file() else 0
+        return (
+            f"interrupted; {kept} of {self._total} task runs are kept in {self._folder}, "
+            "the same command goes on from there"
+        )

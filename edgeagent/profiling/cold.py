@@ -1,0 +1,182 @@
+"""Cold starts: each paradigm alone in a fresh process, watched from outside.
+
+The timed run keeps the caches of all paradigms in one process so that it can switch between them;
+its memory belongs to none of them. Here a worker process loads the package, prefills the prefixes
+of one paradigm, runs a few tasks and waits; meanwhile this process reads its memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+from edgeagent.config.suite import TaskSpec
+from edgeagent.errors import EngineError
+from edgeagent.meter.process import discover_process
+from edgeagent.meter.protocol import Meter, MeterError
+from edgeagent.profiling.settings import ProfileSettings
+from edgeagent.record.run import ColdRecord, RunConfig
+
+POLL_S = 0.02
+_RSS, _PEAK = "process:rss", "process:rss_peak"
+_ANON, _FILE = "process:rss_anon", "process:rss_file"
+
+
+def cold_tasks(tasks: Sequence[TaskSpec]) -> tuple[TaskSpec, ...]:
+    """Return the tasks that stand for a suite here: the longest question of each category."""
+    longest: dict[str, TaskSpec] = {}
+    for task in tasks:
+        best = longest.get(task.category)
+        if best is None or len(task.question) > len(best.question):
+            longest[task.category] = task
+    return tuple(longest.values())
+
+
+def measure_cold_start(settings: ProfileSettings, config: RunConfig, paradigm: str) -> ColdRecord:
+    """Start a worker, let it run one paradigm, and return what was seen from outside.
+
+    Raises:
+        EngineError: The worker failed; the message is its last line.
+    """
+    job = {
+        "package": str(settings.package.folder),
+        "engine": settings.engine.model_dump(mode="json"),
+        "budget": settings.budget.model_dump(mode="json"),
+        "documents": str(settings.suite.documents_dir) if settings.suite.documents_dir else None,
+        "tool_call_format": config.tool_call_format,
+        "paradigm": paradigm,
+        "questions": [task.question for task in cold_tasks(settings.suite.spec.task)],
+    }
+    with _Worker(job) as worker:
+        watch = _Watch(worker.pid)
+        loaded = worker.wait_for("loaded", watch.poll)
+        watch.poll()
+        rss_loaded = watch.latest(_RSS)
+        worker.proceed()
+        finished = worker.wait_for("finished", watch.poll)
+        watch.poll()
+    return ColdRecord(
+        config=config,
+        paradigm=paradigm,
+        load_ns=loaded["load_ns"],
+        warm_up_ns=finished["warm_up_ns"],
+        prefix_tokens=finished["prefix_tokens"],
+        sessions=finished["sessions"],
+        kv_cache_bytes=finished["kv_cache_bytes"],
+        tasks=len(job["questions"] or ()),
+        rss_loaded_bytes=rss_loaded,
+        rss_peak_bytes=watch.largest(_PEAK) or watch.largest(_RSS),
+        rss_peak_source=_PEAK if watch.largest(_PEAK) else _RSS,
+        rss_anon_bytes=watch.largest(_ANON),
+        rss_file_bytes=watch.largest(_FILE),
+    )
+
+
+class _Watch:
+    """Reads the memory of a process again and again."""
+
+    def __init__(self, pid: int) -> None:
+        wanted = {_RSS, _PEAK, _ANON, _FILE}
+        self._meters: list[Meter] = [
+            meter for meter in discover_process(pid).meters if meter.info.source in wanted
+        ]
+        self._latest: dict[str, float] = {}
+        self._largest: dict[str, float] = {}
+
+    def poll(self) -> None:
+        for meter in self._meters:
+            try:
+                sample = meter.read()
+            except MeterError:
+                continue
+            self._latest[sample.source] = sample.value
+            self._largest[sample.source] = max(
+                sample.value, self._largest.get(sample.source, sample.value)
+            )
+
+    def latest(self, source: str) -> int | None:
+        return _whole(self._latest.get(source))
+
+    def largest(self, source: str) -> int | None:
+        return _whole(self._largest.get(source))
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+class _Worker:
+    """The worker process; it ends when its standard input is closed."""
+
+    def __init__(self, job: Mapping[str, object]) -> None:
+        self._process = subprocess.Popen(
+            # -P: a file of the working directory must not stand in for a module.
+            [sys.executable, "-P", "-m", "edgeagent.profiling.cold_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)},
+        )
+        self.pid = self._process.pid
+        self._stdin = cast("IO[bytes]", self._process.stdin)
+        self._stdout = cast("IO[bytes]", self._process.stdout)
+        self._messages: dict[str, Any] = {}
+        self._arrived = threading.Condition()
+        self._ended = False
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self._stdin.write(json.dumps(job).encode() + b"\n")
+        self._stdin.flush()
+
+    def _listen(self) -> None:
+        for line in self._stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue  # printed by a start-up hook of the interpreter
+            if isinstance(message, dict):
+                with self._arrived:
+                    self._messages.update(message)
+                    self._arrived.notify_all()
+        with self._arrived:
+            self._ended = True
+            self._arrived.notify_all()
+
+    def wait_for(self, name: str, meanwhile: Callable[[], None]) -> Any:
+        """Return the message of that name; call `meanwhile` until it arrives."""
+        while True:
+            with self._arrived:
+                if name in self._messages:
+                    return self._messages[name]
+                if self._ended or "failed" in self._messages:
+                    reason = self._messages.get("failed", "it ended without a word")
+                    raise EngineError(f"The cold start could not be measured: {reason}")
+                self._arrived.wait(POLL_S)
+            meanwhile()
+
+    def proceed(self) -> None:
+        """Let a worker go on that waits to be looked at."""
+        self._stdin.write(b"\n")
+        self._stdin.flush()
+
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if exc_info[0] is not None:
+            self._process.kill()
+        try:
+            self._stdin.close()
+            self._process.wait(timeout=30)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+        finally:
+            self._listener.join()
+            self._stdout.close()

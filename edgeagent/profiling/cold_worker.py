@@ -1,0 +1,70 @@
+"""The worker of `cold`: loads a package, runs one paradigm, says so, and waits to be measured.
+
+Started as `python -m edgeagent.profiling.cold_worker` with one line of JSON on standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeagent.clock import now_ns
+from edgeagent.config.run import Budget, EngineConfig
+from edgeagent.errors import EdgeAgentError
+from edgeagent.profiling.workbench import Workbench, load_engine
+
+
+def main() -> int:
+    """Do one job; return the exit code."""
+    job = json.loads(sys.stdin.readline())
+    try:
+        _work(job)
+    except EdgeAgentError as error:
+        _say(failed=str(error))
+        return error.exit_code
+    except KeyboardInterrupt:  # Ctrl-C reaches the whole process group; the parent handles it
+        return 130
+    sys.stdin.read()  # measured from outside until the parent closes the pipe
+    return 0
+
+
+def _work(job: Mapping[str, Any]) -> None:
+    engine = load_engine(Path(job["package"]), EngineConfig.model_validate(job["engine"]))
+    bench = Workbench(
+        engine,
+        documents=Path(job["documents"]) if job["documents"] else None,
+        budget=Budget.model_validate(job["budget"]),
+        tool_call_format=job["tool_call_format"],
+    )
+    _say(loaded={"load_ns": engine.info.load_ns})
+    sys.stdin.readline()  # the parent looks at the memory of a loaded model first
+    t0_ns = now_ns()
+    paradigm = bench.paradigm(job["paradigm"])
+    paradigm.warm_up()
+    warm_up_ns = now_ns() - t0_ns
+    sessions = bench.runtime.sessions()
+    prefix_tokens = sum(len(session.tokens) for session in sessions)
+    for question in job["questions"]:
+        bench.run(job["paradigm"], question)
+    per_token = engine.info.kv_bytes_per_token
+    sessions = bench.runtime.sessions()
+    capacity = sum(session.max_context_len for session in sessions)
+    _say(
+        finished={
+            "warm_up_ns": warm_up_ns,
+            "prefix_tokens": prefix_tokens,
+            "sessions": len(sessions),
+            "kv_cache_bytes": None if per_token is None else capacity * per_token,
+        }
+    )
+
+
+def _say(**message: object) -> None:
+    print(json.dumps(message), flush=True)  # noqa: T201 - the pipe to the parent
+
+
+if __name__ == "__main__":
+    sys.exit(main())

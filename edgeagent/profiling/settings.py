@@ -1,0 +1,89 @@
+"""What a person asks a profile for, and the configuration that records repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from edgeagent import __version__
+from edgeagent.agent.formats import tool_format
+from edgeagent.agent.paradigms import PARADIGM_NAMES
+from edgeagent.config.cores import usable_physical_cores
+from edgeagent.config.package import Package
+from edgeagent.config.run import Budget, EngineConfig
+from edgeagent.config.suites import Suite
+from edgeagent.errors import ConfigError
+from edgeagent.meter.host import host_record
+from edgeagent.record.run import RunConfig
+
+DEFAULT_SEED = 20260419
+
+
+@dataclass(frozen=True)
+class ProfileSettings:
+    """One profile.
+
+    Attributes:
+        package: The exported model.
+        suite: The tasks.
+        paradigms: What to compare, `base` first if it is among them.
+        repeat: Repetitions of every task with every paradigm.
+        seed: Seed of the order.
+        engine: Settings of the runtime.
+        budget: Limits of one task.
+        out: Run folder, `None` to choose one below `runs/`.
+    """
+
+    package: Package
+    suite: Suite
+    paradigms: tuple[str, ...] = PARADIGM_NAMES
+    repeat: int = 1
+    seed: int = DEFAULT_SEED
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    budget: Budget = field(default_factory=Budget)
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run.
+
+        Raises:
+            ConfigError: A paradigm is unknown or named twice, or there is nothing to repeat.
+        """
+        unknown = [name for name in self.paradigms if name not in PARADIGM_NAMES]
+        if unknown or not self.paradigms:
+            raise ConfigError(
+                f"There is no paradigm {', '.join(unknown) or 'named'}; choose from "
+                f"{', '.join(PARADIGM_NAMES)}."
+            )
+        if len(set(self.paradigms)) < len(self.paradigms):
+            raise ConfigError("A paradigm is named twice; name each one once.")
+        if not 1 <= self.repeat <= 1000:
+            raise ConfigError(f"repeat is {self.repeat}; it must be from 1 to 1000.")
+
+    def run_config(self) -> RunConfig:
+        """Return everything that a figure of this run depends on."""
+        manifest = self.package.manifest
+        engine_settings = self.engine.model_dump(exclude={"ep"})
+        engine_settings["intra_op_num_threads"] = (
+            self.engine.intra_op_num_threads or usable_physical_cores()
+        )
+        return RunConfig(
+            model_id=manifest.model_id,
+            package_sha256=self.package.sha256,
+            precision=self.package.precision,
+            package_bytes=manifest.package_bytes,
+            engine="genai",
+            engine_version=metadata.version("onnxruntime-genai"),
+            ep=self.engine.ep,
+            engine_settings=engine_settings,
+            suite=f"{self.suite.spec.name}@{self.suite.spec.version}",
+            suite_sha256=self.suite.sha256,
+            paradigms=self.paradigms,
+            repeat=self.repeat,
+            seed=self.seed,
+            budget=self.budget.model_dump(),
+            tool_call_format=tool_format(manifest.tool_call_format).name,
+            edgeagent_version=__version__,
+            host=host_record(),
+        )
