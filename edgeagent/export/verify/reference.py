@@ -90,10 +90,8 @@ class ReferenceDecoder:
         gate, up, down = (weight(part) for part in ("ffn_gate", "ffn_up", "ffn_down"))
         for at, state in enumerate(states):
             normed = self._norm(state, gain)
-            opened = normed @ gate.T
-            with np.errstate(over="ignore"):  # exp of a large number: the gate is closed
-                opened /= np.float32(1) + np.exp(-opened)
-            states[at] = state + (opened * (normed @ up.T)) @ down.T
+            product: Floats = _silu(normed @ gate.T) * (normed @ up.T)
+            states[at] = state + product @ down.T
 
     def _attend(self, query: Floats, key: Floats, value: Floats) -> Floats:
         """Causal grouped-query attention on `(tokens, width)` projections."""
@@ -155,3 +153,9 @@ class ReferenceDecoder:
         kind = GGMLQuantizationType(self._gguf.tensors[name].type.ggml_id)
         weights: Floats = dequantize(np.ascontiguousarray(raw), kind).astype(np.float32, copy=False)
         return weights
+
+
+def _silu(values: Floats) -> Floats:
+    with np.errstate(over="ignore"):  # exp of a large number: the gate is closed
+        opened: Floats = values / (1 + np.exp(-values))
+    return opened
