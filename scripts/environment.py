@@ -83,7 +83,7 @@ def hand_over(command: list[str | Path]) -> NoReturn:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment variables for programs of `.venv`, freed of other Pythons' settings."""
+    """Return the variables for programs of `.venv`, freed of what steers other Pythons."""
     misleading = {"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX"}
     variables = {key: value for key, value in os.environ.items() if key not in misleading}
     variables["VIRTUAL_ENV"] = str(FOLDER)
