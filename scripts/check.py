@@ -9,6 +9,7 @@ Needs nothing but Python: the tools are installed into the virtual environment `
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ CHECKS = ("lint", "format", "types", "layers", "tests")
 
 def main() -> int:
     """Run the checks and return the exit status."""
+    # A shell starts background jobs with Ctrl-C ignored, which tests of Ctrl-C would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     own, pytest_arguments = _split(sys.argv[1:])
     options = _parse(own)
     try:
