@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from edgeagent.privacy import disable_dependency_telemetry
+
+if TYPE_CHECKING:
+    from edgeagent.engine.genai import GenaiEngine
 
 disable_dependency_telemetry()
 
@@ -28,3 +33,31 @@ def smollm2_gguf(weights_home: Path) -> Path:
     from edgeagent.export.sources import pull
 
     return pull(load_recipe("smollm2-135m-instruct"), weights_home / "sources")
+
+
+@pytest.fixture(scope="session")
+def smollm2_package(smollm2_gguf: Path, weights_home: Path) -> Path:
+    """The default model's package, exported anew in each session; verification is tested apart."""
+    from edgeagent.export.native import export_gguf
+    from edgeagent.export.protocol import ModelFacts
+    from edgeagent.export.settings import ExportSettings
+
+    folder = weights_home / "packages" / "smollm2-135m-instruct"
+    folder.parent.mkdir(exist_ok=True)
+    export_gguf(
+        smollm2_gguf,
+        folder,
+        facts=ModelFacts(model_id="smollm2-135m-instruct"),
+        settings=ExportSettings(verify="none"),
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2(smollm2_package: Path) -> Iterator[GenaiEngine]:
+    """The default model, loaded once; tests open sessions of their own."""
+    from edgeagent.engine.genai import GenaiEngine
+
+    engine = GenaiEngine(smollm2_package)
+    yield engine
+    engine.close()

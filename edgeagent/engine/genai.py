@@ -10,11 +10,14 @@ What the runtime does when it is used naively, and what is done here instead:
   and always appended, `generate_next_token` is not used.
 - It holds the GIL during native calls: prompts are appended in chunks, so a prefill can be
   cancelled and watched, and nothing in this process is trusted to sample meanwhile.
+- It runs token ids beyond the vocabulary without complaint: they are refused here.
+- Its cache cannot be rewound for some kinds of models: a new one is filled instead, which
+  `cached_len` shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +26,12 @@ import psutil
 
 from edgeagent.clock import now_ns
 from edgeagent.config.run import EngineConfig
-from edgeagent.engine.decoding import decode_loop
 from edgeagent.engine.genai_package import CONFIG_NAME, read_package
-from edgeagent.engine.genai_runtime import import_runtime, open_model
+from edgeagent.engine.genai_runtime import first_line, import_runtime, open_model
+from edgeagent.engine.genai_session import GenaiSession, SessionRuntime
 from edgeagent.engine.grammar import GrammarMatcher, GrammarTokenizer
-from edgeagent.engine.protocol import (
-    Cancelled,
-    DecodeParams,
-    EngineInfo,
-    OnProgress,
-    ShouldStop,
-    TokenEvent,
-)
-from edgeagent.engine.sampling import Logits
+from edgeagent.engine.protocol import EngineInfo
+from edgeagent.engine.text import encodable
 from edgeagent.errors import EngineError, ResourceError
 
 
@@ -59,7 +55,9 @@ class GenaiEngine:
         try:
             self._tokenizer: Any = og.Tokenizer(self._model)
         except Exception as error:
-            raise EngineError(f"{folder}: the tokenizer cannot be loaded: {error}.") from error
+            raise EngineError(
+                f"{folder}: the tokenizer cannot be loaded: {first_line(error)}."
+            ) from error
         self._grammar_tokenizer: GrammarTokenizer | None = None
         self.info = EngineInfo(
             name="genai",
@@ -75,18 +73,32 @@ class GenaiEngine:
 
     def encode(self, text: str) -> list[int]:
         """Tokenize; nothing is added."""
-        return [int(token) for token in self._tokenizer.encode(text)]
+        text = encodable(text, nfc=self._facts.normalizes_nfc)
+        return [int(token) for token in self._loaded().encode(text)]
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of the tokens."""
-        return str(self._tokenizer.decode(np.asarray(token_ids, dtype=np.int32)))
+        # Of nothing but control tokens the runtime makes a replacement character.
+        shown = [token for token in token_ids if token not in self._facts.hidden_ids]
+        if not shown:
+            return ""
+        return str(self._loaded().decode(np.asarray(shown, dtype=np.int32)))
+
+    def _loaded(self) -> Any:
+        if self._tokenizer is None:
+            raise EngineError("The engine is closed.")
+        return self._tokenizer
 
     def open(self, max_context_len: int) -> GenaiSession:
         """Open a session; its KV cache is allocated now.
 
         Raises:
             ResourceError: Longer than the package's context, or not enough memory.
+            EngineError: The engine is closed, or the runtime refused.
         """
+        tokenizer = self._loaded()
+        if max_context_len < 1:
+            raise ValueError(f"a context of {max_context_len} tokens holds nothing")
         if max_context_len > self._facts.context_len:
             raise ResourceError(
                 f"A context of {max_context_len} tokens was asked for, but "
@@ -96,16 +108,29 @@ class GenaiEngine:
             max_context_len * self._facts.kv_bytes_per_token,
             f"A KV cache for {max_context_len} tokens",
         )
-        params = self._og.GeneratorParams(self._model)
-        params.set_search_options(max_length=max_context_len, batch_size=1, do_sample=False)
         return GenaiSession(
-            generator=self._og.Generator(self._model, params),
-            new_stream=self._tokenizer.create_stream,
-            new_matcher=self.matcher,
-            eos_ids=frozenset(self._facts.eos_ids),
+            SessionRuntime(
+                new_generator=lambda: self._new_generator(max_context_len),
+                new_stream=tokenizer.create_stream,
+                new_matcher=self.matcher,
+                eos_ids=frozenset(self._facts.eos_ids),
+                vocab_size=self._facts.vocab_size,
+            ),
             max_context_len=max_context_len,
             prefill_chunk_len=self._config.prefill_chunk_len,
         )
+
+    def _new_generator(self, max_context_len: int) -> Any:
+        """Return a generator whose cache is empty and holds `max_context_len` tokens."""
+        try:
+            params = self._og.GeneratorParams(self._model)
+            params.set_search_options(max_length=max_context_len, batch_size=1, do_sample=False)
+            return self._og.Generator(self._model, params)
+        except Exception as error:
+            raise EngineError(
+                f"{self._facts.folder} cannot be run with a context of {max_context_len} tokens: "
+                f"{first_line(error)}."
+            ) from error
 
     def matcher(self, grammar: str) -> GrammarMatcher:
         """Compile a grammar for this vocabulary; the token trie is built at the first call."""
@@ -119,130 +144,6 @@ class GenaiEngine:
         """Unload the model."""
         self._tokenizer = None
         self._model = None
-
-
-class GenaiSession:
-    """One generator, whose KV cache is extended only by `append_tokens`."""
-
-    def __init__(
-        self,
-        *,
-        generator: Any,
-        new_stream: Callable[[], Any],
-        new_matcher: Callable[[str], GrammarMatcher],
-        eos_ids: frozenset[int],
-        max_context_len: int,
-        prefill_chunk_len: int,
-    ) -> None:
-        self._generator = generator
-        self._new_stream = new_stream
-        self._new_matcher = new_matcher
-        self._eos_ids = eos_ids
-        self._prefill_chunk_len = prefill_chunk_len
-        self._tokens: list[int] = []
-        self._cached_len = 0
-        self._logits_are_current = False
-        self.max_context_len = max_context_len
-
-    @property
-    def tokens(self) -> Sequence[int]:
-        """The conversation."""
-        return self._tokens
-
-    @property
-    def cached_len(self) -> int:
-        """How much of it is in the cache."""
-        return self._cached_len
-
-    @property
-    def room(self) -> int:
-        """Tokens that still fit."""
-        return self.max_context_len - len(self._tokens)
-
-    def append(
-        self,
-        token_ids: Sequence[int],
-        *,
-        on_progress: OnProgress | None = None,
-        should_stop: ShouldStop | None = None,
-    ) -> None:
-        """Prefill in chunks."""
-        if len(token_ids) > self.room:
-            raise ResourceError(
-                f"{len(token_ids)} more tokens do not fit the context of {self.max_context_len} "
-                f"that already holds {len(self._tokens)}."
-            )
-        self._tokens.extend(token_ids)
-        self._run(on_progress, should_stop)
-
-    def _run(
-        self, on_progress: OnProgress | None = None, should_stop: ShouldStop | None = None
-    ) -> None:
-        """Run the tokens that are not in the cache yet."""
-        first, total = self._cached_len, len(self._tokens) - self._cached_len
-        while self._cached_len < len(self._tokens):
-            if should_stop is not None and should_stop():
-                del self._tokens[self._cached_len :]
-                raise Cancelled
-            end = min(self._cached_len + self._prefill_chunk_len, len(self._tokens))
-            chunk = np.asarray(self._tokens[self._cached_len : end], dtype=np.int32)
-            self._logits_are_current = False
-            try:
-                self._generator.append_tokens(chunk)
-            except Exception as error:
-                raise EngineError(f"The runtime failed on a prompt: {error}.") from error
-            self._cached_len = end
-            self._logits_are_current = True
-            if on_progress is not None:
-                on_progress(end - first, total)
-
-    def decode(
-        self, params: DecodeParams, *, should_stop: ShouldStop | None = None
-    ) -> Iterator[TokenEvent]:
-        """Generate."""
-        if not self._tokens:
-            raise EngineError("Nothing was appended yet, so there is nothing to continue.")
-        return decode_loop(
-            self,
-            params,
-            matcher=self._new_matcher(params.grammar) if params.grammar else None,
-            eos_ids=self._eos_ids,
-            stream=self._new_stream(),
-            should_stop=should_stop,
-        )
-
-    def next_logits(self) -> Logits:
-        """Return the logits `(vocab,) float32` after the last token."""
-        if self._cached_len == len(self._tokens) and not self._logits_are_current:
-            # Rewound without appending: the last kept token is run again to get its logits.
-            self._rewind_cache(self._cached_len - 1)
-        self._run()
-        logits: Logits = self._generator.get_logits().reshape(-1)
-        return logits
-
-    def accept(self, token_id: int) -> None:
-        """Keep a generated token; it is run together with what comes next."""
-        self._tokens.append(token_id)
-
-    def rewind(self, length: int) -> None:
-        """Forget everything after the first `length` tokens."""
-        if not 0 <= length <= len(self._tokens):
-            raise ValueError(f"cannot rewind to {length} of {len(self._tokens)} tokens")
-        del self._tokens[length:]
-        if length < self._cached_len:
-            self._rewind_cache(length)
-
-    def _rewind_cache(self, length: int) -> None:
-        try:
-            self._generator.rewind_to(length)
-        except Exception as error:
-            raise EngineError(f"This model's cache cannot be rewound: {error}.") from error
-        self._cached_len = length
-        self._logits_are_current = False
-
-    def close(self) -> None:
-        """Free the cache."""
-        self._generator = None
 
 
 def _check_memory(needed_bytes: int, what: str) -> None:

@@ -8,25 +8,34 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgeagent.errors import EngineError
+from edgeagent.record.manifest import MANIFEST_NAME
 
 CONFIG_NAME = "genai_config.json"
 TOKENIZER_NAME = "tokenizer.json"
 CHAT_TEMPLATE_NAME = "chat_template.jinja"
-_MAX_JSON_BYTES = 256 << 20
+_MAX_TEXT_BYTES = 256 << 20
 _FLOAT32_BYTES = 4
+
+
+TokenId = Annotated[int, Field(ge=0, le=1 << 31)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class _SessionOptions(_Part):
+    custom_ops_library: str | None = None
+
+
 class _Decoder(_Part):
     filename: str
+    session_options: _SessionOptions = _SessionOptions()
     head_size: int = Field(ge=1, le=1 << 16)
     num_hidden_layers: int = Field(ge=1, le=1 << 16)
     num_key_value_heads: int = Field(ge=1, le=1 << 16)
@@ -35,7 +44,7 @@ class _Decoder(_Part):
 class _Model(_Part):
     context_length: int = Field(ge=1, le=1 << 31)
     vocab_size: int = Field(ge=1, le=1 << 31)
-    eos_token_id: int | tuple[int, ...]
+    eos_token_id: TokenId | Annotated[tuple[TokenId, ...], Field(min_length=1)]
     decoder: _Decoder
 
 
@@ -43,12 +52,28 @@ class _Config(_Part):
     model: _Model
 
 
+class _Manifest(_Part):
+    files: dict[str, int] = Field(default_factory=dict)
+
+
 class _AddedToken(_Part):
+    id: int
     content: str
+    special: bool = False
+
+
+class _Normalizer(_Part):
+    type: str
+    normalizers: tuple[_Normalizer, ...] = ()
+
+    @property
+    def is_nfc(self) -> bool:
+        return self.type == "NFC" or any(part.is_nfc for part in self.normalizers)
 
 
 class _Tokenizer(_Part):
     added_tokens: tuple[_AddedToken, ...] = ()
+    normalizer: _Normalizer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +89,8 @@ class PackageFacts:
         weights_bytes: Size of the model files.
         tokenizer_json: Text of the tokenizer file.
         control_tokens: Texts that the tokenizer turns into single tokens of their own.
+        hidden_ids: Control tokens that are not part of any text.
+        normalizes_nfc: Whether the tokenizer expects text in Unicode's NFC.
         chat_template: The jinja2 template, `None` if there is none.
     """
 
@@ -75,6 +102,8 @@ class PackageFacts:
     weights_bytes: int
     tokenizer_json: str
     control_tokens: frozenset[str]
+    hidden_ids: frozenset[int]
+    normalizes_nfc: bool
     chat_template: str | None
 
 
@@ -84,22 +113,36 @@ def read_package(folder: Path) -> PackageFacts:
     Raises:
         EngineError: A file is missing or does not make sense; the message names it.
     """
-    model = _parse(folder / CONFIG_NAME, _Config)[0].model
+    _check_sizes(folder)
+    config_file = folder / CONFIG_NAME
+    model = _parse(config_file, _Config)[0].model
     tokenizer, tokenizer_json = _parse(folder / TOKENIZER_NAME, _Tokenizer)
-    graph = folder / model.decoder.filename
+    decoder = model.decoder
+    graph = folder / decoder.filename
     if graph.parent != folder or not graph.is_file():
         raise EngineError(
-            f"{folder / CONFIG_NAME} names the graph {model.decoder.filename!r}, which is not in "
-            "the package; export the model again."
+            f"{config_file} names the graph {decoder.filename!r}, which is not in the package; "
+            "export the model again."
         )
-    decoder = model.decoder
+    if decoder.session_options.custom_ops_library is not None:
+        raise EngineError(
+            f"{config_file} asks to load the program library "
+            f"{decoder.session_options.custom_ops_library!r}; packages with code of their own are "
+            "not run."
+        )
     eos = model.eos_token_id
+    eos_ids = (eos,) if isinstance(eos, int) else eos
+    if max(eos_ids) >= model.vocab_size:
+        raise EngineError(
+            f"{config_file} is damaged: eos_token_id {max(eos_ids)} is not in the vocabulary of "
+            f"{model.vocab_size}; export the model again."
+        )
     template = folder / CHAT_TEMPLATE_NAME
     return PackageFacts(
         folder=folder,
         context_len=model.context_length,
         vocab_size=model.vocab_size,
-        eos_ids=(eos,) if isinstance(eos, int) else eos,
+        eos_ids=eos_ids,
         kv_bytes_per_token=2
         * decoder.num_hidden_layers
         * decoder.num_key_value_heads
@@ -108,23 +151,53 @@ def read_package(folder: Path) -> PackageFacts:
         weights_bytes=sum(file.stat().st_size for file in folder.glob("*.onnx*")),
         tokenizer_json=tokenizer_json,
         control_tokens=frozenset(t.content for t in tokenizer.added_tokens if t.content),
-        chat_template=template.read_text(encoding="utf-8") if template.is_file() else None,
+        hidden_ids=frozenset(t.id for t in tokenizer.added_tokens if t.special),
+        normalizes_nfc=tokenizer.normalizer is not None and tokenizer.normalizer.is_nfc,
+        chat_template=_read(template) if template.is_file() else None,
     )
+
+
+def _check_sizes(folder: Path) -> None:
+    """Compare the files with the manifest, where there is one: a copy may have been cut off."""
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        return
+    for name, size_bytes in _parse(path, _Manifest)[0].files.items():
+        file = folder / name
+        if ".onnx" not in name or file.parent != folder:
+            continue  # the small files may be edited, and are checked when they are read
+        found = file.stat().st_size if file.is_file() else 0
+        if found != size_bytes:
+            raise EngineError(
+                f"{file} is damaged: it has {found} of {size_bytes} bytes; export the model again."
+            )
 
 
 PartT = TypeVar("PartT", bound=_Part)
 
 
 def _parse(path: Path, part: type[PartT]) -> tuple[PartT, str]:
+    text = _read(path)
     try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise EngineError(f"{path} is larger than {_MAX_JSON_BYTES >> 20} MiB.")
-        text = path.read_text(encoding="utf-8")
         return part.model_validate(json.loads(text)), text
+    except (ValueError, RecursionError) as error:
+        detail: object = error
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            detail = f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
+        raise EngineError(f"{path} is damaged: {detail}; export the model again.") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_TEXT_BYTES:
+            raise EngineError(f"{path} is larger than {_MAX_TEXT_BYTES >> 20} MiB.")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise EngineError(
             f"{path.parent} is not a package: {path.name} cannot be read ({error.strerror})."
         ) from error
-    except (ValueError, RecursionError) as error:
-        detail = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
-        raise EngineError(f"{path} is damaged: {detail}; export the model again.") from error
+    except UnicodeDecodeError as error:
+        raise EngineError(
+            f"{path} is damaged: it is not text in UTF-8; export the model again."
+        ) from error

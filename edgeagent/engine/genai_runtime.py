@@ -23,7 +23,7 @@ def import_runtime() -> Any:
     disable_dependency_telemetry()
     try:
         import onnxruntime_genai as og
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise EngineError(
             f"onnxruntime-genai cannot be imported ({error}); install edgeagent again."
         ) from error
@@ -77,8 +77,13 @@ def open_model(folder: Path, config: EngineConfig) -> tuple[Any, str]:
     except EngineError:
         raise
     except Exception as error:
-        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineError(f"{folder} cannot be loaded: {detail}.") from error
+        raise EngineError(f"{folder} cannot be loaded: {first_line(error)}.") from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return what the runtime says went wrong, without its trailing full stop."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(". ")
 
 
 def thread_count(config: EngineConfig) -> int:

@@ -83,7 +83,7 @@ ShouldStop: TypeAlias = Callable[[], bool]
 """Asked between native calls; returning True ends a prefill or a decode early."""
 
 OnProgress: TypeAlias = Callable[[int, int], None]
-"""Told the tokens prefilled so far and in all."""
+"""Told the tokens run so far and in all, generated ones that were still to be run included."""
 
 
 class Session(Protocol):
@@ -118,7 +118,10 @@ class Session(Protocol):
 
         Raises:
             ResourceError: The tokens do not fit `max_context_len`; nothing was appended.
-            Cancelled: `should_stop` returned True; the chunks done so far stay in the cache.
+            Cancelled: `should_stop` returned True; the chunks done so far stay in the cache, and
+                of the new tokens only those are kept.
+            EngineError: A token is not in the vocabulary, the session is closed, or the runtime
+                failed; as with `Cancelled`, what was there before is kept.
         """
         ...
 
@@ -131,7 +134,8 @@ class Session(Protocol):
         session can be appended to, decoded again or rewound right away.
 
         Raises:
-            EngineError: The grammar is not valid, or nothing was appended yet.
+            EngineError: The grammar is not valid, nothing was appended yet, or the session is
+                closed.
         """
         ...
 
@@ -179,6 +183,8 @@ class Engine(Protocol):
 
         Raises:
             ResourceError: Longer than the package's context, or not enough memory.
+            ValueError: `max_context_len` is not positive.
+            EngineError: The engine is closed.
         """
         ...
 

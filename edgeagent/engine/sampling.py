@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeagent.engine.protocol import DecodeParams
+from edgeagent.errors import EngineError
 
 Logits = NDArray[np.float32]
 
@@ -23,10 +26,19 @@ class Sampler:
         self._rng = np.random.default_rng(params.seed)
 
     def choose(self, logits: Logits) -> int:
-        """Return a token id given logits `(vocab,)`."""
+        """Return a token id given logits `(vocab,)`.
+
+        Raises:
+            EngineError: They are not numbers.
+        """
+        best = int(logits.argmax())
+        peak = float(logits[best])  # NaN if there is any
+        if not math.isfinite(peak):
+            raise EngineError("The model computed no valid logits; its weights are damaged.")
         if self._temperature <= 0:
-            return int(logits.argmax())
-        scaled = (logits.astype(np.float64) - logits.max()) / self._temperature
+            return best
+        with np.errstate(over="ignore"):  # minus infinity is right for a tiny temperature
+            scaled = (logits.astype(np.float64) - peak) / self._temperature
         probabilities = np.exp(scaled)
         probabilities /= probabilities.sum()
         order = np.argsort(-probabilities)

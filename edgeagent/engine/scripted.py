@@ -7,6 +7,7 @@ grammar forbids the script's next byte, the lowest allowed byte is taken.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 
@@ -25,6 +26,7 @@ from edgeagent.engine.protocol import (
 from edgeagent.engine.sampling import Logits
 from edgeagent.errors import EngineError, ResourceError
 
+BYTES = 256
 EOS_ID = 261
 VOCAB_SIZE = 262
 """The 256 bytes and the control tokens of llguidance's byte tokenizer, the last one ends a turn."""
@@ -65,14 +67,16 @@ class ScriptedEngine:
 
     def encode(self, text: str) -> list[int]:
         """Return the UTF-8 bytes."""
-        return list(text.encode())
+        return list(text.encode(errors="replace"))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of the bytes."""
-        return bytes(token for token in token_ids if token < 256).decode(errors="replace")
+        return bytes(token for token in token_ids if token < BYTES).decode(errors="replace")
 
     def open(self, max_context_len: int) -> ScriptedSession:
         """Open a session."""
+        if max_context_len < 1:
+            raise ValueError(f"a context of {max_context_len} tokens holds nothing")
         if max_context_len > self.info.context_len:
             raise ResourceError(
                 f"The context of {max_context_len} tokens is longer than the model's "
@@ -99,6 +103,7 @@ class ScriptedSession:
         self._cached_len = 0
         self._said = b""
         self._said_len = 0
+        self._closed = False
         self.max_context_len = max_context_len
         self.prefilled = 0
         """Tokens run through the "model" so far, for tests of what was recomputed."""
@@ -126,6 +131,7 @@ class ScriptedSession:
         should_stop: ShouldStop | None = None,
     ) -> None:
         """Append at once."""
+        self._check_open()
         if len(token_ids) > self.room:
             raise ResourceError(
                 f"{len(token_ids)} more tokens do not fit the context of {self.max_context_len} "
@@ -134,9 +140,10 @@ class ScriptedSession:
         if should_stop is not None and should_stop():
             raise Cancelled
         self._tokens.extend(token_ids)
+        total = len(self._tokens) - self._cached_len
         self._run()
-        if on_progress is not None:
-            on_progress(len(token_ids), len(token_ids))
+        if on_progress is not None and total:
+            on_progress(total, total)
 
     def _run(self) -> None:
         self.prefilled += len(self._tokens) - self._cached_len
@@ -146,9 +153,10 @@ class ScriptedSession:
         self, params: DecodeParams, *, should_stop: ShouldStop | None = None
     ) -> Iterator[TokenEvent]:
         """Say what the script says, within the grammar."""
+        self._check_open()
         if not self._tokens:
             raise EngineError("Nothing was appended yet, so there is nothing to continue.")
-        matcher = self._engine.matcher(params.grammar) if params.grammar else None
+        matcher = self._engine.matcher(params.grammar) if params.grammar is not None else None
         self._said = self._engine.reply(self._engine.decode(self._tokens)).encode()
         self._said_len = 0
         return decode_loop(
@@ -172,7 +180,7 @@ class ScriptedSession:
     def accept(self, token_id: int) -> None:
         """Keep a generated token; the script moves on when it was the one that it preferred."""
         self._tokens.append(token_id)
-        if self._said[self._said_len : self._said_len + 1] == bytes([token_id % 256]):
+        if self._said_len < len(self._said) and self._said[self._said_len] == token_id:
             self._said_len += 1
 
     def rewind(self, length: int) -> None:
@@ -184,20 +192,19 @@ class ScriptedSession:
 
     def close(self) -> None:
         """Nothing to free."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError("The session is closed.")
 
 
 class _ByteStream:
     """Collects bytes until they are a whole character."""
 
     def __init__(self) -> None:
-        self._pending = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def decode(self, token_id: int) -> str:
-        """Return the character that this byte completes."""
-        self._pending += bytes([token_id])
-        try:
-            text = self._pending.decode()
-        except UnicodeDecodeError:
-            return ""
-        self._pending = b""
-        return text
+        """Return the text that this byte completes; control tokens have none."""
+        return self._decoder.decode(bytes([token_id])) if token_id < BYTES else ""

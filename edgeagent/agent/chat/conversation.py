@@ -73,9 +73,13 @@ class Conversation:
                 new_ids = self._engine.encode(text[len(self._text) :])
             else:
                 all_ids = self._engine.encode(text)
+                if not all_ids:
+                    raise EngineError("The package's chat template wrote an empty prompt.")
                 keep = _common_prefix_len(session.tokens, all_ids)
-                # At least one token is run, so that there are logits to continue from.
-                keep = min(keep, len(all_ids) - 1)
+                # Logits to continue from need at least one token to be run. It is two, since
+                # runtimes round a single row differently: the same question asked again would
+                # get another answer.
+                keep = max(0, min(keep, len(all_ids) - 2))
                 session.rewind(keep)
                 new_ids = all_ids[keep:]
             self._text = ""  # only a finished prefill may be continued
@@ -96,6 +100,9 @@ class Conversation:
         self, params: DecodeParams, recorder: Recorder, deadline: Deadline, on_text: OnText
     ) -> str:
         parts: list[str] = []
+        # A turn that does not end here, as by Ctrl-C, leaves tokens behind that the text has not:
+        # then the next turn compares tokens instead of continuing the text.
+        prompt, self._text = self._text, ""
         with recorder.span(SpanKind.DECODE, self._role) as span:
             try:
                 for event in self._session.decode(params, should_stop=deadline.passed):
@@ -108,7 +115,7 @@ class Conversation:
             except EngineError as error:
                 raise AgentStop(FailureMode.ERROR, str(error)) from error
         text = "".join(parts)
-        self._text += text
+        self._text = prompt + text
         deadline.check()
         if len(self._session.tokens) >= self._session.max_context_len:
             raise AgentStop(

@@ -2,7 +2,7 @@
 
 The runtime's renderer corrupts tool schemas, so templates are rendered by jinja2. A template comes
 with the model, so it is untrusted: it runs in jinja2's sandbox, without access to attributes, files
-or modules, and with bounded loops and output.
+or modules, and with bounded loops and output (see `sandbox`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from edgeagent.errors import EngineError
 Message = Mapping[str, Any]
 """`{"role": ..., "content": ...}`, as in OpenAI's chat format."""
 
-MAX_RENDERED_CHARS = 4 << 20
+MAX_RENDERED_CHARS = 1 << 22
+
+_MAX_JSON_INDENT = 16
 
 FALLBACK_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
@@ -39,11 +41,13 @@ class ChatTemplate:
             EngineError: It is not a valid template.
         """
         from jinja2 import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-        environment = ImmutableSandboxedEnvironment(
+        from edgeagent.agent.chat.sandbox import BoundedEnvironment
+
+        environment = BoundedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
+        self._environment = environment
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
@@ -51,7 +55,8 @@ class ChatTemplate:
         try:
             self._template = environment.from_string(source or FALLBACK_TEMPLATE)
         except (TemplateError, RecursionError, MemoryError) as error:
-            raise EngineError(f"The package's chat template is not valid: {error}.") from error
+            reason = str(error).rstrip(".")
+            raise EngineError(f"The package's chat template is not valid: {reason}.") from error
 
     def render(
         self,
@@ -70,6 +75,7 @@ class ChatTemplate:
         Raises:
             EngineError: The template failed or wrote too much.
         """
+        self._environment.begin()
         try:
             # `generate` instead of `render`, so that endless output is cut off.
             parts: list[str] = []
@@ -89,15 +95,16 @@ class ChatTemplate:
             return "".join(parts)
         except EngineError:
             raise
-        except Exception as error:
-            raise EngineError(f"The package's chat template failed: {error}.") from error
+        except (Exception, MemoryError) as error:
+            reason = str(error).rstrip(".")
+            raise EngineError(f"The package's chat template failed: {reason}.") from error
 
 
 def _to_json(value: object, indent: int | None = None) -> str:
     """Return JSON as Python writes it; jinja2's own filter escapes HTML, which models never saw."""
     import json
 
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(value, ensure_ascii=False, indent=indent and min(indent, _MAX_JSON_INDENT))
 
 
 def _raise_exception(message: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 
 _ZERO_WIDTH_SPACE = "\u200b"
@@ -12,19 +13,21 @@ def neutralizer(control_tokens: Iterable[str]) -> Callable[[str], str]:
     """Return a function that breaks every control token written out in a text.
 
     Encoders turn `<|im_end|>` in a document into the token that ends a turn. A zero-width space
-    after its first character keeps it readable and makes it ordinary text. Tokens of white space
-    are left alone: they are no markup.
+    after its first character keeps it readable and makes it ordinary text; this is done wherever
+    a control token begins, also inside of another one. The text comes back in Unicode's NFC,
+    since encoders may normalize it too, and no control token shall come to be by that. Tokens of
+    white space, of one character or of letters only are left alone: they are no markup.
     """
     markup = sorted(
-        (token for token in control_tokens if token.strip() and not token.isalnum()),
-        key=len,
-        reverse=True,
+        token
+        for token in control_tokens
+        if len(token) > 1 and token.strip() and not token.isalnum()
     )
     if not markup:
         return lambda text: text
-    pattern = re.compile("|".join(re.escape(token) for token in markup))
+    begins = re.compile(f"(?={'|'.join(map(re.escape, markup))})(.)", re.DOTALL)
 
     def neutralize(text: str) -> str:
-        return pattern.sub(lambda m: m.group()[0] + _ZERO_WIDTH_SPACE + m.group()[1:], text)
+        return begins.sub(rf"\1{_ZERO_WIDTH_SPACE}", unicodedata.normalize("NFC", text))
 
     return neutralize
