@@ -11,7 +11,6 @@ from edgeagent.agent.paradigms import PARADIGM_NAMES
 from edgeagent.cli.options import budget, budget_options, engine_config, engine_options
 from edgeagent.cli.package import get_package
 from edgeagent.cli.progress import ProgressDisplay, progress_display, quiet_option
-from edgeagent.cli.text import human_duration
 from edgeagent.config.model import DEFAULT_MODEL
 from edgeagent.config.suites import load_suite
 from edgeagent.errors import INTERRUPTED_EXIT_CODE
@@ -126,10 +125,7 @@ class _ShownRun:
         """Show how far it is."""
         if progress.note:
             self._display.note(progress.note)
-        detail = progress.detail
-        if progress.remaining_s is not None and progress.done < progress.total:
-            detail = f"{detail}, about {human_duration(progress.remaining_s)} left"
-        self._display.update(progress.stage, progress.done, progress.total, detail=detail)
+        self._display.update(progress.stage, progress.done, progress.total, detail=progress.detail)
 
     def interrupted(self) -> str:
         """Return what is kept."""

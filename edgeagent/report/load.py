@@ -10,7 +10,15 @@ from pathlib import Path
 from edgeagent.errors import RunDataError
 from edgeagent.record import jsonl
 from edgeagent.record.integrate import by_source
-from edgeagent.record.run import SAMPLES_NAME, TASKS_NAME, RunConfig, SampleBatch, TaskRecord
+from edgeagent.record.run import (
+    COLD_NAME,
+    SAMPLES_NAME,
+    TASKS_NAME,
+    ColdRecord,
+    RunConfig,
+    SampleBatch,
+    TaskRecord,
+)
 from edgeagent.record.samples import Sample, SourceInfo
 from edgeagent.record.spans import Span
 
@@ -50,6 +58,7 @@ class Run:
         tasks: One record per task, paradigm and repetition, in the order they were run.
         sources: Every source of samples with its last known state.
         sessions: The samples, one entry per process that took part.
+        cold: The cold start of each paradigm that has one, by its name.
         largest_gap_ns: Longest time between two readings of one source, `None` without samples.
         notes: Sentences about what was left out while reading.
     """
@@ -59,12 +68,13 @@ class Run:
     tasks: tuple[TaskRecord, ...]
     sources: tuple[SourceInfo, ...]
     sessions: tuple[SampleSession, ...]
+    cold: Mapping[str, ColdRecord]
     largest_gap_ns: int | None
     notes: tuple[str, ...]
 
 
 def load_run(folder: Path) -> Run:
-    """Read `tasks.jsonl` and, if there is one, `samples.jsonl` of a run folder.
+    """Read `tasks.jsonl` of a run folder, and `samples.jsonl` and `cold.jsonl` if it has them.
 
     Raises:
         RunDataError: The folder or its tasks are missing or empty, a line is damaged or of another
@@ -86,6 +96,7 @@ def load_run(folder: Path) -> Run:
         tasks=tasks,
         sources=_last_states(batches),
         sessions=_sessions(batches),
+        cold=_read_cold(folder / COLD_NAME, config, notes),
         largest_gap_ns=max((batch.largest_gap_ns for batch in batches), default=None),
         notes=tuple(notes),
     )
@@ -125,6 +136,19 @@ def _read_batches(path: Path, config: RunConfig, notes: list[str]) -> tuple[Samp
         _check_counts((abs(sample.t_ns) for sample in batch.samples), where)
         batches.append(batch)
     return tuple(batches)
+
+
+def _read_cold(path: Path, config: RunConfig, notes: list[str]) -> dict[str, ColdRecord]:
+    if not path.is_file():
+        return {}
+    cold = {}
+    for number, record in enumerate(jsonl.read(path, ColdRecord, on_torn=notes.append), 1):
+        where = f"{path}, line {number}"
+        _check_config(record.config, config, where)
+        counts = (record.load_ns, record.warm_up_ns, record.prefix_tokens, record.rss_peak_bytes)
+        _check_counts((count for count in counts if count is not None), where)
+        cold[record.paradigm] = record
+    return cold
 
 
 def _check_config(found: RunConfig, expected: RunConfig, where: str) -> None:

@@ -87,17 +87,36 @@ class TokensPerTask(Record):
 
 
 class Memory(Record):
-    """Largest resident memory of the measured process during task runs, seen from outside.
+    """Largest resident memory of a paradigm, seen from outside its process.
 
     Attributes:
+        alone: Whether the paradigm had a process of its own (a cold start). If not, the figures
+            are of the timed run, which keeps the caches of all paradigms.
         rss_peak_bytes: Resident set size.
         rss_anon_peak_bytes: The largest anonymous part, which cannot be dropped.
         rss_file_peak_bytes: The largest file-backed part, such as mapped weights.
+        kv_cache_bytes: Computed size of the KV caches, `None` if unknown.
     """
 
+    alone: bool
     rss_peak_bytes: float | None
     rss_anon_peak_bytes: float | None
     rss_file_peak_bytes: float | None
+    kv_cache_bytes: float | None = None
+
+
+class ColdStart(Record):
+    """What a paradigm costs before its first task, in a fresh process.
+
+    Attributes:
+        load_s: Loading the package.
+        warm_up_s: Opening the KV caches and prefilling the prefixes of all roles.
+        prefix_tokens: Length of these prefixes; they are prefilled once and then cached.
+    """
+
+    load_s: float
+    warm_up_s: float
+    prefix_tokens: int
 
 
 class Energy(Record):
@@ -142,6 +161,7 @@ class ParadigmSummary(Record):
         turns_per_task: Mean model turns, the fallback's included.
         tool_calls_per_task: Mean number of tools run.
         memory: Peak resident memory.
+        cold_start: Cost before the first task, `None` if it was not measured.
         energy: Energy, `None` if it was not measured.
         differences: Paired differences to the reference by figure: `solved_rate`, `e2e_s`,
             `tokens`, `energy_j`; empty for the reference itself.
@@ -168,6 +188,7 @@ class ParadigmSummary(Record):
     turns_per_task: float
     tool_calls_per_task: float
     memory: Memory
+    cold_start: ColdStart | None
     energy: Energy | None
     differences: dict[str, Difference]
 

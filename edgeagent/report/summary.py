@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from edgeagent.clock import to_seconds
-from edgeagent.record.run import RunConfig
+from edgeagent.record.run import ColdRecord, RunConfig
 from edgeagent.record.samples import Scope, SourceInfo, SourceState
 from edgeagent.report.load import Run
 from edgeagent.report.metrics import TaskMetrics, pooled, task_metrics
 from edgeagent.report.model import (
     CategoryResult,
+    ColdStart,
     Difference,
     Energy,
     Memory,
@@ -51,7 +52,9 @@ def summarize(run: Run) -> Summary:
     reference = REFERENCE if REFERENCE in measured else None
     seed = run.config.seed
     paradigms = tuple(
-        _summarize_paradigm(name, group, _differences(name, measured, reference, seed))
+        _summarize_paradigm(
+            name, group, run.cold.get(name), _differences(name, measured, reference, seed)
+        )
         for name, group in measured.items()
     )
     solved = {name: by_task(group, _COMPARED["solved_rate"][0]) for name, group in measured.items()}
@@ -98,7 +101,10 @@ def _differences(
 
 
 def _summarize_paradigm(
-    name: str, group: Sequence[TaskMetrics], differences: dict[str, Difference]
+    name: str,
+    group: Sequence[TaskMetrics],
+    cold: ColdRecord | None,
+    differences: dict[str, Difference],
 ) -> ParadigmSummary:
     attempts = len(group)
     solved = sum(metrics.task.solved for metrics in group)
@@ -131,13 +137,38 @@ def _summarize_paradigm(
         tokens_per_task=_tokens(group),
         turns_per_task=sum(outcome.turns for outcome in outcomes) / attempts,
         tool_calls_per_task=sum(metrics.tool_calls for metrics in group) / attempts,
-        memory=Memory(
-            rss_peak_bytes=_largest(group, lambda metrics: metrics.rss_peak_bytes),
-            rss_anon_peak_bytes=_largest(group, lambda metrics: metrics.rss_anon_peak_bytes),
-            rss_file_peak_bytes=_largest(group, lambda metrics: metrics.rss_file_peak_bytes),
-        ),
+        memory=_memory(group, cold),
+        cold_start=_cold_start(cold),
         energy=_energy(group),
         differences=differences,
+    )
+
+
+def _memory(group: Sequence[TaskMetrics], cold: ColdRecord | None) -> Memory:
+    """Prefer the process that ran this paradigm alone to the one that held all of them."""
+    if cold is not None:
+        return Memory(
+            alone=True,
+            rss_peak_bytes=cold.rss_peak_bytes,
+            rss_anon_peak_bytes=cold.rss_anon_bytes,
+            rss_file_peak_bytes=cold.rss_file_bytes,
+            kv_cache_bytes=cold.kv_cache_bytes,
+        )
+    return Memory(
+        alone=False,
+        rss_peak_bytes=_largest(group, lambda metrics: metrics.rss_peak_bytes),
+        rss_anon_peak_bytes=_largest(group, lambda metrics: metrics.rss_anon_peak_bytes),
+        rss_file_peak_bytes=_largest(group, lambda metrics: metrics.rss_file_peak_bytes),
+    )
+
+
+def _cold_start(cold: ColdRecord | None) -> ColdStart | None:
+    if cold is None:
+        return None
+    return ColdStart(
+        load_s=to_seconds(cold.load_ns),
+        warm_up_s=to_seconds(cold.warm_up_ns),
+        prefix_tokens=cold.prefix_tokens,
     )
 
 
@@ -247,7 +278,7 @@ def _notes(run: Run, groups: Mapping[str, Sequence[TaskMetrics]]) -> list[str]:
             f"Sampling paused for up to {to_seconds(run.largest_gap_ns):.1f} s; a memory peak in "
             "such a gap was missed."
         )
-    if run.sessions and all(metrics.rss_peak_bytes is None for metrics in _all(groups)):
+    if run.sessions and not run.cold and all(m.rss_peak_bytes is None for m in _all(groups)):
         notes.append("No reading of resident memory lies within a task run.")
     if run.config.repeat == 1:
         notes.append(

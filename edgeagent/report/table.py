@@ -62,10 +62,17 @@ def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
     add_difference(f"In and out{versus[1:]}", "tokens", "tokens")
     add("Model turns per task", lambda p: fmt.number(p.turns_per_task))
     add("Tool calls per task", lambda p: fmt.number(p.tool_calls_per_task))
-    add("Peak RSS", lambda p: fmt.megabytes(p.memory.rss_peak_bytes), section=True)
+    alone = any(p.memory.alone for p in summary.paradigms)
+    label = "Peak RSS, alone" if alone else "Peak RSS, all loaded"
+    add(label, lambda p: fmt.megabytes(p.memory.rss_peak_bytes), section=True)
     if any(p.memory.rss_anon_peak_bytes is not None for p in summary.paradigms):
         add("  anonymous", lambda p: fmt.megabytes(p.memory.rss_anon_peak_bytes))
         add("  file-backed", lambda p: fmt.megabytes(p.memory.rss_file_peak_bytes))
+    if alone:
+        add("  KV caches, computed", lambda p: fmt.megabytes(p.memory.kv_cache_bytes))
+    if any(p.cold_start is not None for p in summary.paradigms):
+        add("Load", lambda p: fmt.seconds(p.cold_start.load_s if p.cold_start else None))
+        add("Prefixes, once", _prefixes)
     add("Energy per task", lambda p: fmt.quantity(_joules(p), "J"))
     if any(p.energy is not None for p in summary.paradigms):
         add("  per solved task", _joules_per_solved)
@@ -97,6 +104,13 @@ def _quartiles(paradigm: ParadigmSummary) -> str:
 
 def _pair(first_s: float, second_s: float) -> str:
     return f"{fmt.seconds(first_s)}, {fmt.seconds(second_s)}"
+
+
+def _prefixes(paradigm: ParadigmSummary) -> str:
+    cold = paradigm.cold_start
+    if cold is None:
+        return fmt.NOT_MEASURED
+    return f"{fmt.seconds(cold.warm_up_s)} ({cold.prefix_tokens} tokens)"
 
 
 def _per_solved(paradigm: ParadigmSummary, value_s: float | None) -> str:
