@@ -82,7 +82,7 @@ def _steps(
 def _program(python: Path, name: str) -> list[str]:
     """Return how to start a tool; by module where it can, which survives long paths."""
     if name == "lint-imports":
-        return [str(python.with_name(name + python.suffix))]
+        return [str(python.with_name(name + python.suffix)), "--no-logo"]
     return [str(python), "-m", name]
 
 
