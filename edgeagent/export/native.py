@@ -6,7 +6,6 @@ Weights are imported block by block as they are, never quantized a second time (
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -25,13 +24,13 @@ from edgeagent.export.protocol import (
 )
 from edgeagent.export.settings import ExportSettings
 from edgeagent.export.shape import DecoderShape, read_shape
+from edgeagent.export.sources.transfer import sha256_of
 from edgeagent.export.staging import staged_folder
 from edgeagent.export.tensors import check_tensors
 from edgeagent.export.tokenizer import TokenizerFiles, build_tokenizer, write_tokenizer
 from edgeagent.record.manifest import Fidelity, Manifest
 
 _ALL_POSITIONS_NAME = "all_positions.onnx"
-_HASH_CHUNK_BYTES = 1 << 20
 
 
 def export_gguf(
@@ -88,13 +87,11 @@ class _Export:
 
     def hash_source(self) -> str:
         """SHA-256 of the source file, hexadecimal."""
-        digest, done = hashlib.sha256(), 0
-        with self._gguf.path.open("rb") as file:
-            while chunk := file.read(_HASH_CHUNK_BYTES):
-                digest.update(chunk)
-                done += len(chunk)
-                self._on_progress("hash", done, self._gguf.size_bytes)
-        return digest.hexdigest()
+        return sha256_of(
+            self._gguf.path,
+            "the source",
+            lambda progress: self._on_progress("hash", progress.done_bytes, self._gguf.size_bytes),
+        )
 
     def write_package(self, folder: Path) -> None:
         """Write weights, graphs, tokenizer and configuration."""

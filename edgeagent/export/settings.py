@@ -15,7 +15,7 @@ DEFAULT_CONTEXT_LEN = 8192
 class ExportSettings(Spec):
     """Settings of one export; they are recorded in the manifest."""
 
-    context_len: int | None = Field(default=None, ge=16, le=1 << 20)
+    context_len: int | None = Field(default=None, ge=64, le=1 << 20)
     """Longest context in tokens; `None`: what the model has, at most 8,192."""
     accuracy_level: Literal[1, 4] = 4
     """Of the runtime's block-quantized product: 4 rounds activations to 8 bits per block and is

@@ -18,6 +18,7 @@ _LIMITS = {
     "context_length": 1 << 24,
     "rope.dimension_count": 1 << 10,
 }
+_MIN_CONTEXT_LEN = 64  # less cannot hold a question, and the verification needs a few tokens
 _FLOAT32_BYTES = 4
 
 
@@ -85,7 +86,7 @@ def read_shape(gguf: GGUFFile, family: Family, context_len: int | None) -> Decod
     kv_heads = _size(gguf, prefix, "attention.head_count_kv", default=heads)
     if heads % kv_heads:
         raise _contradiction(gguf, f"{heads} query heads do not share {kv_heads} KV heads evenly")
-    native_context_len = _size(gguf, prefix, "context_length")
+    native_context_len = _size(gguf, prefix, "context_length", minimum=_MIN_CONTEXT_LEN)
     shape = DecoderShape(
         layers=_size(gguf, prefix, "block_count"),
         hidden=hidden,
@@ -103,11 +104,14 @@ def read_shape(gguf: GGUFFile, family: Family, context_len: int | None) -> Decod
     return shape
 
 
-def _size(gguf: GGUFFile, prefix: str, key: str, default: int | None = None) -> int:
+def _size(
+    gguf: GGUFFile, prefix: str, key: str, default: int | None = None, minimum: int = 1
+) -> int:
     name = f"{prefix}.{key}"
     value = gguf.get_int(name) if default is None else gguf.get_int(name, default)
-    if not 1 <= value <= _LIMITS[key]:
-        raise _contradiction(gguf, f"{name} is {value}, which is not between 1 and {_LIMITS[key]}")
+    if not minimum <= value <= _LIMITS[key]:
+        limits = f"{minimum} and {_LIMITS[key]}"
+        raise _contradiction(gguf, f"{name} is {value}, which is not between {limits}")
     return value
 
 
@@ -141,6 +145,9 @@ def _vocab(gguf: GGUFFile) -> int:
     embedding = gguf.tensors.get("token_embd.weight")
     if embedding is None:
         raise DamagedFileError(f"{gguf.path} has no tensor token_embd.weight, the embedding.")
+    tokens = len(gguf.get_strings("tokenizer.ggml.tokens"))
+    if tokens > embedding.rows:
+        raise _contradiction(gguf, f"it has {tokens} tokens and {embedding.rows} embeddings")
     return embedding.rows
 
 

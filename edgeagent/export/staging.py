@@ -43,9 +43,9 @@ def staged_folder(out: Path) -> Iterator[Path]:
 
 
 def _check_replaceable(out: Path) -> None:
-    if out.is_symlink() or not out.exists():
-        if out.is_symlink():
-            raise ConfigError(f"{out} is a symbolic link; give the folder it points to.")
+    if out.is_symlink():
+        raise ConfigError(f"{out} is a symbolic link; give the folder that it points to.")
+    if not out.exists():
         return
     if not out.is_dir():
         raise ConfigError(f"{out} is a file; give the name of a folder.")

@@ -7,22 +7,25 @@ import numpy.typing as npt
 
 from edgeagent.export.shape import DecoderShape
 
+Floats = npt.NDArray[np.float32]
+
 
 def rotary_tables(
-    shape: DecoderShape, factors: npt.NDArray[np.float32] | None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Cosine and sine for every position, `(context_len, head_dim / 2)` float32 each.
+    shape: DecoderShape, factors: Floats | None, positions: range
+) -> tuple[Floats, Floats]:
+    """Cosine and sine for some positions, `(positions, head_dim / 2)` float32 each.
 
     Args:
         shape: Of the decoder.
         factors: `(head_dim / 2,)` divisors of the frequencies (`rope_freqs.weight`, Llama 3), or
             `None`.
+        positions: Which positions.
     """
     exponents = np.arange(0, shape.head_dim, 2, dtype=np.float64) / shape.head_dim
     frequencies = shape.rope_base**-exponents / shape.rope_scale
     if factors is not None:
         frequencies = frequencies / factors.astype(np.float64)
-    angles = np.arange(shape.context_len, dtype=np.float64)[:, None] * frequencies[None, :]
+    angles = np.array(positions, dtype=np.float64)[:, None] * frequencies[None, :]
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 

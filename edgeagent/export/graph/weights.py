@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeagent.errors import DamagedFileError
 from edgeagent.export.families import Family
 from edgeagent.export.gguf.blocks import dequantize
 from edgeagent.export.gguf.reader import GGUFFile
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _SLICE_WEIGHTS = 1 << 21
 """Weights unpacked at a time: about 12 MB of temporary arrays."""
+_SLICE_POSITIONS = 4096
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,14 @@ class WeightWriter:
         layers = tuple(self._layer(index) for index in range(shape.layers))
         output_norm = self._vector("output_norm.weight", "output_norm")
         head = self._head(shared)
-        cos, sin = rotary_tables(shape, self._rope_factors())
+        cos_cache, sin_cache = self._rotary()
         return StoredDecoder(
             embedding=embedding,
             layers=layers,
             output_norm=output_norm,
             head=head,
-            cos_cache=self._array("rotary/cos", cos),
-            sin_cache=self._array("rotary/sin", sin),
+            cos_cache=cos_cache,
+            sin_cache=sin_cache,
             initializers=tuple(self._initializers),
         )
 
@@ -223,8 +225,26 @@ class WeightWriter:
     def _storage(self, tensor: str) -> Storage:
         return storage_of(self._gguf.tensors[tensor].type, source=tensor)
 
+    def _rotary(self) -> tuple[str, str]:
+        """Write the rotary tables; long contexts make them large, so they are sliced too."""
+        shape, factors = self._shape, self._rope_factors()
+        size = (shape.context_len, shape.head_dim // 2)
+        cos, sin = self._data.reserve(size, np.float32), self._data.reserve(size, np.float32)
+        for start in range(0, shape.context_len, _SLICE_POSITIONS):
+            positions = range(start, min(start + _SLICE_POSITIONS, shape.context_len))
+            for region, table in zip(
+                (cos, sin), rotary_tables(shape, factors, positions), strict=True
+            ):
+                self._data.write(region, table, start)
+        return self._named("rotary/cos", cos), self._named("rotary/sin", sin)
+
     def _rope_factors(self) -> npt.NDArray[np.float32] | None:
-        return self._floats(ROPE_FACTORS) if ROPE_FACTORS in self._gguf.tensors else None
+        if ROPE_FACTORS not in self._gguf.tensors:
+            return None
+        factors = self._floats(ROPE_FACTORS)
+        if not (factors > 0).all():
+            raise DamagedFileError(f"{self._gguf.path}: {ROPE_FACTORS} holds a factor below zero.")
+        return factors
 
     def _vector(self, tensor: str, name: str) -> str:
         return self._array(name, self._floats(tensor))

@@ -15,6 +15,7 @@ from edgeagent.export.verify.sample import tokenizer_texts
 from edgeagent.privacy import disable_dependency_telemetry
 
 _PROMPT = "The harbour master wrote three lines in the log:"
+_PROMPT_TOKENS = 16
 _NEW_TOKENS = 8
 
 
@@ -46,7 +47,7 @@ def check_runtime(package: Path) -> RuntimeCheck:
         model = onnxruntime_genai.Model(str(package))
         tokenizer = onnxruntime_genai.Tokenizer(model)
         texts = _check_tokenizer(package, tokenizer)
-        prompt = np.asarray(tokenizer.encode(_PROMPT), dtype=np.int64)
+        prompt = np.asarray(tokenizer.encode(_PROMPT), dtype=np.int64)[:_PROMPT_TOKENS]
         logits = _generate(onnxruntime_genai, model, prompt)
     except VerificationError:
         raise

@@ -93,6 +93,17 @@ def test_rope_factors_and_linear_scaling(tmp_path: Path) -> None:
     _assert_same_predictions(_export(tmp_path, TinyModel(rope_factors=True, metadata=scaling)))
 
 
+def test_a_long_context_is_written_in_slices(tmp_path: Path) -> None:
+    settings = _EXACT.model_copy(update={"context_len": 10_000})
+    manifest = _export(tmp_path, TinyModel(context_len=20_000), settings)
+    assert manifest.context_len == 10_000
+    _assert_same_predictions(manifest)
+    data = (tmp_path / "package" / "model.onnx.data").read_bytes()
+    cos, sin = (np.frombuffer(data, "<f4", 10_000 * 32, offset) for offset in _rotary(tmp_path))
+    np.testing.assert_allclose(cos**2 + sin**2, 1, atol=1e-6)
+    assert cos.reshape(10_000, 32)[9_999, 0] == pytest.approx(np.cos(9_999.0), abs=1e-6)
+
+
 def test_activations_of_8_bits_stay_close(tmp_path: Path) -> None:
     settings = ExportSettings(verify_tokens=160, accept_low_fidelity=True)
     manifest = _export(tmp_path, TinyModel(), settings)
@@ -170,6 +181,17 @@ def test_progress_covers_the_whole_source(tmp_path: Path) -> None:
     for reports in seen.values():
         assert reports == sorted(reports)
         assert reports[-1][0] == reports[-1][1]
+
+
+def _rotary(folder: Path) -> list[int]:
+    model = onnx.load(folder / "package" / "model.onnx", load_external_data=False)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    return [
+        int(entry.value)
+        for name in ("rotary/cos", "rotary/sin")
+        for entry in tensors[name].external_data
+        if entry.key == "offset"
+    ]
 
 
 def _count(package: Path, op: str) -> int:
