@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from edgeagent.agent.chat.template import Message
@@ -10,11 +10,14 @@ from edgeagent.agent.formats.protocol import Call, Example, Prefix
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
-from edgeagent.agent.tools.protocol import Tool
+from edgeagent.agent.tools.protocol import Offer, Tool, offers
+from edgeagent.agent.tools.sentences import sentences
 from edgeagent.engine.protocol import DecodeParams
 from edgeagent.errors import ToolError
 from edgeagent.record.outcome import FailureMode, Step, StepKind
 from edgeagent.record.spans import SpanKind
+
+_ERROR = "Error: "
 
 MAX_REPEATED_CALLS = 1
 """How often an agent may repeat a call and be told so; one more and it is stuck."""
@@ -56,6 +59,11 @@ class Agent:
             self._prefix.messages, self._prefix.tools
         )
 
+    def is_able(self, question: str, results: Sequence[str]) -> bool:
+        """Whether its tools, if it has any, have something to work on."""
+        tools = tuple(self._tools.values())
+        return not tools or bool(offers(tools, question, results, narrow=True))
+
     def run(self, question: str, task: TaskRun) -> str:
         """Return the agent's answer to the question.
 
@@ -64,17 +72,22 @@ class Agent:
                 turn cannot be read.
         """
         with task.recorder.span(SpanKind.ORCHESTRATE, self.role.name, "agent"):
-            messages = [
-                *self._prefix.messages,
-                self._format.question(self._runtime.neutralize(question)),
-            ]
-            return self._turns(messages, task)
+            question = self._runtime.neutralize(question)
+            messages = [*self._prefix.messages, self._format.question(question)]
+            return self._turns(question, messages, task)
 
-    def _turns(self, messages: list[Message], task: TaskRun) -> str:
+    def _turns(self, question: str, messages: list[Message], task: TaskRun) -> str:
         calls: dict[str, str] = {}
+        used: set[str] = set()
+        quotes: tuple[str, ...] = ()
         repeated = 0
         for turn_index in range(self._runtime.budget.max_turns):
-            text = self._generate(messages, task, may_answer=self._may_answer(turn_index))
+            grammar = self._format.grammar(
+                self._offered(question, tuple(calls.values()), used),
+                may_answer=turn_index > 0 or not self.role.must_call_first,
+                quotes=quotes,
+            )
+            text = self._generate(messages, task, grammar)
             call, answer = self._parse(text, task)
             if call is None:
                 task.add(Step(agent=self.role.name, kind=StepKind.ANSWER, text=answer))
@@ -88,21 +101,30 @@ class Agent:
                 observation = f"{calls[call.key()]} (already known; answer now)"
             else:
                 observation = calls[call.key()] = self._observe(call, task)
-            messages += [self._format.reply(text), self._format.observation(observation)]
+            used.add(call.tool)
+            if self._format.grounds and not observation.startswith(_ERROR):
+                quotes = sentences(calls[call.key()])
+            messages += [self._format.reply(text), self._format.observation(observation, question)]
         raise AgentStop(
             FailureMode.TURN_LIMIT, f"{self._runtime.budget.max_turns} turns brought no answer"
         )
 
-    def _may_answer(self, turn_index: int) -> bool:
-        return turn_index > 0 or not self.role.must_call_first
+    def _offered(
+        self, question: str, results: Sequence[str], used: Collection[str]
+    ) -> tuple[Offer, ...]:
+        """Return what may be called now; a grounded format calls each tool once."""
+        grounds = self._format.grounds
+        tools = [
+            tool
+            for tool in self._tools.values()
+            if tool.is_delegate or not grounds or tool.name not in used
+        ]
+        return offers(tools, question, results, narrow=grounds)
 
-    def _generate(self, messages: Sequence[Message], task: TaskRun, *, may_answer: bool) -> str:
+    def _generate(self, messages: Sequence[Message], task: TaskRun, grammar: str) -> str:
         task.deadline.check()
         task.turns += 1
-        params = DecodeParams(
-            max_new_tokens=self._runtime.budget.max_new_tokens,
-            grammar=self._format.grammar(tuple(self._tools.values()), may_answer=may_answer),
-        )
+        params = DecodeParams(max_new_tokens=self._runtime.budget.max_new_tokens, grammar=grammar)
         return self._runtime.conversation(self.role.name).turn(
             messages,
             self._prefix.tools,
@@ -142,7 +164,7 @@ class Agent:
             try:
                 output = tool.run(call.arguments)
             except ToolError as error:
-                output = f"Error: {error}"
+                output = f"{_ERROR}{error}"
         shown = self._runtime.neutralize(output[: self._runtime.budget.max_observation_chars])
         task.add(Step(agent=self.role.name, kind=StepKind.OBSERVATION, text=shown, tool=call.tool))
         return shown

@@ -10,88 +10,121 @@ from edgeagent.agent.formats.protocol import Call, Example, Turn
 from edgeagent.agent.loop import Role
 
 
-def _calculate(thought: str, expression: str) -> Turn:
-    return Turn(thought, call=Call("calculator", {"expression": expression}))
+def _calculated(question: str, expression: str, result: str) -> Example:
+    return Example(
+        question,
+        (Turn(call=Call("calculator", {"expression": expression})), Turn(answer=result)),
+        (result,),
+    )
 
 
-def _search(thought: str, query: str) -> Turn:
-    return Turn(thought, call=Call("search", {"query": query}))
+def _looked_up(question: str, query: str, text: str, answer: str) -> Example:
+    return Example(
+        question, (Turn(call=Call("search", {"query": query})), Turn(answer=answer)), (text,)
+    )
 
 
-def _ask(thought: str, specialist: str) -> Turn:
-    return Turn(thought, call=Call("ask", {"specialist": specialist}))
-
-
-def _answer(thought: str, text: str) -> Turn:
-    return Turn(thought, answer=text)
-
-
-_MULTIPLY = Example(
-    "A crate holds 64 apples. How many apples are in 29 crates?",
-    (
-        _calculate("I have numbers to compute: 64 times 29.", "64 * 29"),
-        _answer("The result is 1856.", "1856"),
-    ),
-    ("1856",),
-)
-_SUBTRACT = Example(
-    "A shop had 2,310 bottles. It bought 450 more and sold 875. How many are left?",
-    (
-        _calculate("I have numbers to compute: 2310 plus 450 minus 875.", "2310 + 450 - 875"),
-        _answer("The result is 1885.", "1885"),
-    ),
-    ("1885",),
-)
-_PERCENT = Example(
-    "A phone costs 480 dollars. Its price is cut by 20%. What is the new price?",
-    (
-        _calculate("I have numbers to compute: 480 minus 20 percent.", "480 - 20%"),
-        _answer("The result is 384.", "384"),
-    ),
-    ("384",),
-)
-_DIVIDE = Example(
-    "Four workers share 1,150 dollars equally. How much does each get?",
-    (
-        _calculate("I have numbers to compute: 1150 divided by 4.", "1150 / 4"),
-        _answer("The result is 287.5.", "287.5"),
-    ),
-    ("287.5",),
-)
-_FACT_TEXT = (
-    "[Tern Bay sailing school] The school was founded by Orla Fenn. It has nine boats and a "
-    "course costs 45 crowns."
-)
-_FACT = Example(
-    "Who founded the Tern Bay sailing school?",
-    (
-        _search("I must look this up: Tern Bay sailing school.", "founded Tern Bay sailing school"),
-        _answer("The text says Orla Fenn founded it.", "Orla Fenn"),
-    ),
-    (_FACT_TEXT,),
-)
-_FACT_THEN_COMPUTE = Example(
-    "How many crowns do 12 courses at the Tern Bay sailing school cost?",
-    (
-        _search(
-            "I must look this up: the cost of a course.", "course cost Tern Bay sailing school"
+def _looked_up_and_calculated(
+    question: str, query: str, text: str, expression: str, result: str
+) -> Example:
+    return Example(
+        question,
+        (
+            Turn(call=Call("search", {"query": query})),
+            Turn(call=Call("calculator", {"expression": expression})),
+            Turn(answer=result),
         ),
-        _calculate("A course costs 45 crowns. I compute 12 times 45.", "12 * 45"),
-        _answer("The result is 540.", "540"),
-    ),
-    (_FACT_TEXT, "540"),
+        (text, result),
+    )
+
+
+def _direct(question: str, answer: str) -> Example:
+    return Example(question, (Turn(answer=answer),))
+
+
+def _delegated(example: Example, *reports: tuple[str, str]) -> Example:
+    """Return the supervisor's view of an example: specialists and their reports."""
+    asks = [Turn(call=Call("ask", {"specialist": specialist})) for specialist, _ in reports]
+    texts = tuple(report for _, report in reports)
+    return Example(example.question, (*asks, Turn(answer=texts[-1])), texts)
+
+
+_MULTIPLY = _calculated(
+    "A crate holds 64 apples. How many apples are in 29 crates?", "64 * 29", "1856"
 )
-_WORD = Example(
-    "What is the opposite of early?",
-    (_answer("This is plain language. I answer directly.", "The opposite of early is late."),),
+_ADD = _calculated(
+    "A lamp costs 34.20 dollars, a chair 58.75 dollars and a mat 12.40 dollars. What do they cost "
+    "together?",
+    "34.20 + 58.75 + 12.40",
+    "105.35",
 )
-_GIVEN = Example(
-    'Read this: "Anna put the red cup on shelf 5." Where is the cup?',
-    (_answer("The question tells me. I answer directly.", "The cup is on shelf 5."),),
+_MIXED = _calculated(
+    "A shop had 2,310 bottles. It bought 450 more and sold 875. How many are left?",
+    "2310 + 450 - 875",
+    "1885",
 )
-_SMALL_TALK = Example(
-    "Good morning!",
-    (_answer("This is small talk. I answer directly.", "Good morning! How can I help you?"),),
+_DISCOUNT = _calculated(
+    "A phone costs 480 dollars. Its price is cut by 20%. What is the new price?",
+    "480 - 20%",
+    "384",
+)
+_PERCENT = _calculated("What is 30% of 2,150?", "30% of 2150", "645")
+_DIVIDE = _calculated(
+    "Four workers share 1,150 dollars equally. How much does each get?", "1150 / 4", "287.5"
+)
+_ROWS = _calculated(
+    "A field has 18 rows of 45 trees. 96 trees are dead. How many are alive?",
+    "18 * 45 - 96",
+    "714",
+)
+
+_FOUNDER = _looked_up(
+    "Who founded the Tern Bay sailing school?",
+    "founded Tern Bay sailing school",
+    "[Tern Bay sailing school] The school was founded by Orla Fenn. It has nine boats.",
+    "The school was founded by Orla Fenn.",
+)
+_LAKE = _looked_up(
+    "How deep is Lake Morvane?",
+    "deep Lake Morvane",
+    "[Lake Morvane] The lake lies in the hills near Aldbrook. It is 83 metres deep.",
+    "It is 83 metres deep.",
+)
+_LAMP = _looked_up(
+    "What does the yellow light on the Orbis R2 radio mean?",
+    "yellow light Orbis R2 radio",
+    "[Orbis R2 radio - Lights] A green light means that the radio is on. The yellow light means "
+    "that the clock is not set.",
+    "The yellow light means that the clock is not set.",
+)
+_COURSES = _looked_up_and_calculated(
+    "How many crowns do 12 courses at the Tern Bay sailing school cost?",
+    "courses Tern Bay sailing school cost",
+    "[Tern Bay sailing school - Courses] A course costs 45 crowns. It takes 6 days.",
+    "12 * 45",
+    "540",
+)
+_CHEESE = _looked_up_and_calculated(
+    "How many grams of salt does the Dalby Dairy need for 35 cheeses?",
+    "grams salt Dalby Dairy need cheeses",
+    "[Dalby Dairy - Cheese] Each cheese needs 18 grams of salt. It ripens for 40 days.",
+    "35 * 18",
+    "630",
+)
+
+_OPPOSITE = _direct("What is the opposite of early?", "The opposite of early is late.")
+_SHELF = _direct(
+    'Read this: "Anna put the red cup on shelf 5." Where is the cup?', "The cup is on shelf 5."
+)
+_CAPITAL = _direct("What is the capital of Italy?", "The capital of Italy is Rome.")
+_GREETING = _direct("Good morning!", "Good morning! How can I help you?")
+_COLOUR = _direct(
+    "I like blue and my brother likes green. Which colour does my brother like?",
+    "Your brother likes green.",
+)
+_FEELING = _direct('Is this happy or sad? "We won the game and danced."', "It is happy.")
+_NIGHT = _direct(
+    "I slept badly and my back hurts.", "I am sorry to hear that. I hope you feel better soon."
 )
 
 SINGLE = Role(
@@ -102,25 +135,29 @@ SINGLE = Role(
         "directly, without a tool. Keep answers short."
     ),
     tools=("calculator", "search"),
+    # Direct answers first: what stands last weighs most, and where no tool has anything to work on
+    # there is nothing to decide anyway.
     examples=(
+        _OPPOSITE,
+        _SHELF,
+        _NIGHT,
         _MULTIPLY,
-        _FACT,
-        _WORD,
-        _PERCENT,
-        _FACT_THEN_COMPUTE,
-        _GIVEN,
-        _SUBTRACT,
-        _SMALL_TALK,
+        _FOUNDER,
+        _DISCOUNT,
+        _COURSES,
+        _MIXED,
+        _LAMP,
+        _ROWS,
+        _CHEESE,
     ),
 )
 
 QUANTITATIVE = Role(
     name="quantitative",
-    instructions=(
-        "You compute. Use the calculator for every calculation, then answer with the number."
-    ),
+    instructions="You compute. Use the calculator, then answer with the number.",
     tools=("calculator",),
-    examples=(_MULTIPLY, _PERCENT, _SUBTRACT, _DIVIDE),
+    examples=(_MULTIPLY, _DISCOUNT, _ADD, _DIVIDE, _PERCENT, _MIXED, _ROWS),
+    must_call_first=True,
 )
 
 KNOWLEDGE = Role(
@@ -130,13 +167,24 @@ KNOWLEDGE = Role(
         "they say."
     ),
     tools=("search",),
-    examples=(_FACT,),
+    examples=(
+        _FOUNDER,
+        _LAKE,
+        _LAMP,
+        _looked_up(
+            _COURSES.question,
+            "courses Tern Bay sailing school cost",
+            _COURSES.observations[0],
+            "A course costs 45 crowns.",
+        ),
+    ),
+    must_call_first=True,
 )
 
 LANGUAGE = Role(
     name="language",
     instructions="You are good with words. Answer the question in one short sentence.",
-    examples=(_WORD, _GIVEN, _SMALL_TALK),
+    examples=(_OPPOSITE, _SHELF, _CAPITAL, _GREETING, _COLOUR, _FEELING, _NIGHT),
 )
 
 SPECIALISTS = (QUANTITATIVE, KNOWLEDGE, LANGUAGE)
@@ -148,43 +196,21 @@ SUPERVISOR = Role(
         "knowledge searches documents for facts, language handles words and small talk. Ask the "
         "right specialist, then answer with what was reported. Keep answers short."
     ),
-    tools=(),
     examples=(
-        Example(
-            _MULTIPLY.question,
-            (_ask("There are numbers to compute.", "quantitative"), _MULTIPLY.turns[-1]),
-            ("1856",),
+        _delegated(_MULTIPLY, ("quantitative", "1856")),
+        _delegated(_FOUNDER, ("knowledge", "The school was founded by Orla Fenn.")),
+        _delegated(_OPPOSITE, ("language", "The opposite of early is late.")),
+        _delegated(_DISCOUNT, ("quantitative", "384")),
+        _delegated(_COURSES, ("knowledge", "A course costs 45 crowns."), ("quantitative", "540")),
+        _delegated(_SHELF, ("language", "The cup is on shelf 5.")),
+        _delegated(_LAMP, ("knowledge", "The yellow light means that the clock is not set.")),
+        _delegated(_DIVIDE, ("quantitative", "287.5")),
+        _delegated(
+            _CHEESE, ("knowledge", "Each cheese needs 18 grams of salt."), ("quantitative", "630")
         ),
-        Example(
-            _FACT.question,
-            (_ask("This fact must be looked up.", "knowledge"), _FACT.turns[-1]),
-            ("Orla Fenn",),
-        ),
-        Example(
-            _WORD.question,
-            (
-                _ask("This is plain language.", "language"),
-                _answer("The opposite is late.", "The opposite of early is late."),
-            ),
-            ("The opposite of early is late.",),
-        ),
-        Example(
-            _FACT_THEN_COMPUTE.question,
-            (
-                _ask("This fact must be looked up.", "knowledge"),
-                _ask("A course costs 45 crowns. Now there are numbers to compute.", "quantitative"),
-                _answer("The result is 540.", "540"),
-            ),
-            ("A course costs 45 crowns.", "540"),
-        ),
-        Example(
-            _GIVEN.question,
-            (
-                _ask("The question tells it. This is plain language.", "language"),
-                _answer("The cup is on shelf 5.", "The cup is on shelf 5."),
-            ),
-            ("The cup is on shelf 5.",),
-        ),
+        _delegated(_COLOUR, ("language", "Your brother likes green.")),
+        _delegated(_LAKE, ("knowledge", "It is 83 metres deep.")),
+        _delegated(_FEELING, ("language", "It is happy.")),
     ),
     must_call_first=True,
 )

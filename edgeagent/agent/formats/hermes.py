@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.formats.protocol import Call, Example, Prefix, Turn
 from edgeagent.agent.formats.schema import json_rule, literal
-from edgeagent.agent.tools.protocol import Tool, describe
+from edgeagent.agent.tools.protocol import Offer, Tool, describe
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _END = "}\n" + _CLOSE
@@ -27,6 +27,7 @@ class HermesFormat:
     """See the module."""
 
     name = "hermes"
+    grounds = False
 
     def prefix(
         self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
@@ -36,9 +37,12 @@ class HermesFormat:
         messages: tuple[Message, ...] = ({"role": "system", "content": instructions},)
         return Prefix(messages, tuple(describe(tool) for tool in tools) or None)
 
-    def grammar(self, tools: Sequence[Tool], *, may_answer: bool) -> str:
+    def grammar(
+        self, tools: Sequence[Tool | Offer], *, may_answer: bool, quotes: Sequence[str] = ()
+    ) -> str:
         """Return the grammar of one turn."""
-        rules = ["text: /[^<\\n][^<]*/"]
+        text = " | ".join(map(literal, quotes)) if quotes else "/[^<\\n][^<]*/"
+        rules = [f"text: {text}"]
         calls: list[str] = []
         for index, tool in enumerate(tools):
             calls.append(f"call_{index}")
@@ -74,6 +78,7 @@ class HermesFormat:
         """Return the turn as it is: it already is what the template would write for the call."""
         return {"role": "assistant", "content": text}
 
-    def observation(self, text: str) -> Message:
-        """Return the result in the template's tool role."""
+    def observation(self, text: str, question: str = "") -> Message:
+        """Return the result in the template's tool role; no reminder is needed."""
+        del question
         return {"role": "tool", "content": text}

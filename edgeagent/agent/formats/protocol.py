@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeagent.agent.chat.template import Message
-from edgeagent.agent.tools.protocol import Tool
+from edgeagent.agent.tools.protocol import Offer, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,32 @@ class ToolFormat(Protocol):
         """As recipes name it."""
         ...
 
+    @property
+    def grounds(self) -> bool:
+        """Whether a turn is limited to what the conversation states.
+
+        Then arguments consist of numbers and words that were said, each tool is called once, and
+        an answer after a result quotes it. Right for models too small to be trusted with more; a
+        native tool caller may know by itself that a day has 24 hours.
+        """
+        ...
+
     def prefix(
         self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
     ) -> Prefix:
         """Return the opening messages of a role."""
         ...
 
-    def grammar(self, tools: Sequence[Tool], *, may_answer: bool) -> str:
-        """Return the Lark grammar of one turn; without tools it is an answer."""
+    def grammar(
+        self, tools: Sequence[Tool | Offer], *, may_answer: bool, quotes: Sequence[str] = ()
+    ) -> str:
+        """Return the Lark grammar of one turn; without tools it is an answer.
+
+        Args:
+            tools: Those that may be called.
+            may_answer: Whether the turn may be an answer.
+            quotes: If there are any, the answer has to be one of them.
+        """
         ...
 
     def parse(self, text: str) -> Turn:
@@ -89,6 +107,6 @@ class ToolFormat(Protocol):
         """Return the model's own turn as a message, exactly as it was generated."""
         ...
 
-    def observation(self, text: str) -> Message:
-        """Return what a tool answered as a message."""
+    def observation(self, text: str, question: str = "") -> Message:
+        """Return what a tool answered as a message; it may remind of the question."""
         ...

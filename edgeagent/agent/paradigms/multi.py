@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edgeagent.agent.loop import Agent
 from edgeagent.agent.paradigms.base import Base
@@ -11,7 +11,7 @@ from edgeagent.agent.roles import SPECIALISTS, SUPERVISOR
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
-from edgeagent.agent.tools.protocol import object_schema, string_argument
+from edgeagent.agent.tools.protocol import JsonSchema, object_schema, string_argument
 from edgeagent.record.outcome import FailureMode, Outcome
 
 
@@ -71,10 +71,24 @@ class _Ask:
         self._question = ""
         self._task: TaskRun | None = None
         self._reports: list[str] = []
+        self._asked: set[str] = set()
+
+    def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
+        """Offer those who were not asked yet and whose tools have something to work on."""
+        able = [
+            name
+            for name, specialist in self.specialists.items()
+            if name not in self._asked and specialist.is_able(question, results)
+        ]
+        # A specialist without tools has nothing to add to what another one found.
+        if self._asked and not any(self.specialists[name].role.tools for name in able):
+            return None
+        return object_schema(specialist={"type": "string", "enum": able})
 
     def begin(self, question: str, task: TaskRun) -> None:
         """Start a new task."""
         self._question, self._task, self._reports = question, task, []
+        self._asked = set()
 
     def run(self, arguments: Mapping[str, object]) -> str:
         """Return the specialist's report."""
@@ -84,6 +98,7 @@ class _Ask:
         specialist = self.specialists.get(name)
         if specialist is None:
             raise AgentStop(FailureMode.DELEGATION_FAILURE, f"there is no specialist {name!r}")
+        self._asked.add(name)
         known = "".join(f"\nKnown: {report}" for report in self._reports)
         try:
             report = specialist.run(self._question + known, self._task)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from edgeagent.errors import ToolError
 
@@ -46,6 +47,57 @@ class Tool(Protocol):
         ...
 
 
+@runtime_checkable
+class Grounded(Protocol):
+    """A tool that knows what it can do for a conversation.
+
+    Very small models cannot tell what a tool is good for, and they invent arguments. A tool that
+    looks at what was said offers itself only where it has something to work on, and limits its
+    arguments to what the conversation states.
+    """
+
+    def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
+        """Return the schema of sensible arguments; `None`: nothing here for this tool.
+
+        Args:
+            question: What was asked.
+            results: What tools answered so far.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A tool as it is offered for one turn.
+
+    Attributes:
+        name: The tool's name.
+        parameters: JSON Schema of the arguments that may be written now.
+    """
+
+    name: str
+    parameters: JsonSchema
+
+
+def offers(
+    tools: Sequence[Tool], question: str, results: Sequence[str], *, narrow: bool
+) -> tuple[Offer, ...]:
+    """Return the tools that have something to work on, in the same order.
+
+    Args:
+        tools: All tools of an agent.
+        question: What was asked.
+        results: What tools answered so far.
+        narrow: Whether arguments are limited to what the conversation states.
+    """
+    found: list[Offer] = []
+    for tool in tools:
+        grounded = tool.offer(question, results) if isinstance(tool, Grounded) else tool.parameters
+        if grounded is not None:
+            found.append(Offer(tool.name, grounded if narrow else tool.parameters))
+    return tuple(found)
+
+
 def object_schema(**properties: JsonSchema) -> JsonSchema:
     """Return the schema of an object with exactly these properties, all required."""
     return {
@@ -67,6 +119,11 @@ def text_schema(description: str, max_chars: int) -> JsonSchema:
         "minLength": 1,
         "maxLength": max_chars,
     }
+
+
+def pattern_schema(description: str, pattern: str) -> JsonSchema:
+    """Return the schema of a text that matches a regular expression as a whole."""
+    return {"type": "string", "description": description, "pattern": f"^({pattern})$"}
 
 
 def string_argument(arguments: Mapping[str, object], name: str) -> str:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeagent.agent.tools.protocol import object_schema, string_argument, text_schema
+from edgeagent.agent.tools.protocol import (
+    JsonSchema,
+    object_schema,
+    pattern_schema,
+    string_argument,
+    text_schema,
+)
+from edgeagent.agent.tools.sentences import sentences
+from edgeagent.config.suites import document_files
 from edgeagent.errors import ConfigError, ToolError
 
-SUFFIXES = frozenset({".md", ".txt"})
 MAX_FILE_BYTES = 8 << 20
 MAX_FILES = 20_000
 PASSAGE_WORDS = 110
 """Passages are about this long: a small model reads one in a fraction of a second."""
 
+MIN_COVERAGE = 0.4
+"""A search is offered if a passage knows this part of the question's words, weighted by rarity."""
+
 _WORD = re.compile(r"\w+")
+_STEM_CHARS = 5
 _STOP_WORDS = frozenset(
     """
     a about am an and any are as at be been but by can could did do does for from had has have
@@ -78,8 +90,7 @@ class DocumentIndex:
         Words are alternatives: the ranking prefers passages with more and rarer ones. Words in
         the title count double.
         """
-        words = [word for word in _WORD.findall(query.lower()) if word not in _STOP_WORDS]
-        words = words or _WORD.findall(query.lower())
+        words = content_words(query) or tuple(_WORD.findall(query.lower()))
         if not words:
             return ()
         # Quoted, so that nothing in a query is an operator of the full-text language.
@@ -90,6 +101,23 @@ class DocumentIndex:
             (match, limit),
         )
         return tuple(Passage(*row) for row in rows)
+
+    def coverage(self, question: str) -> float:
+        """Return how much of the question the passage that knows most of it knows, 0 to 1.
+
+        Words weigh by their rarity, as in BM25; a word that is in no document weighs most.
+        """
+        known: dict[int, float] = {}
+        total = 0.0
+        for word in content_words(question):
+            rows = self._db.execute(
+                "SELECT rowid FROM passages WHERE passages MATCH ?", (f'"{word}"',)
+            ).fetchall()
+            weight = math.log(1 + self.passages / (len(rows) + 0.5))
+            total += weight
+            for (row,) in rows:
+                known[row] = known.get(row, 0.0) + weight
+        return max(known.values(), default=0.0) / total if total else 0.0
 
     def close(self) -> None:
         """Free the index."""
@@ -107,10 +135,20 @@ class DocumentSearch:
     )
     parameters = object_schema(query=text_schema("Key words of the question", 80))
 
-    def __init__(self, index: DocumentIndex, max_passages: int = 1) -> None:
-        """Search `index` and show up to `max_passages` passages."""
+    def __init__(self, index: DocumentIndex, max_passages: int = 1, max_sentences: int = 2) -> None:
+        """Search `index`; show up to `max_passages` passages of up to `max_sentences` each."""
         self._index = index
         self._max_passages = max_passages
+        self._max_sentences = max_sentences
+
+    def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
+        """Offer to search for words of the question, if the documents know enough of them."""
+        if self._index.coverage(question) < MIN_COVERAGE:
+            return None
+        words = dict.fromkeys(_WORD.findall(" ".join((question, *results))))
+        alternatives = "|".join([word for word in words if word.lower() not in _STOP_WORDS][:60])
+        pattern = f"({alternatives})( ({alternatives})){{0,9}}"
+        return object_schema(query=pattern_schema("", pattern))
 
     def run(self, arguments: Mapping[str, object]) -> str:
         """Return the best passages for `query`, each with its title.
@@ -118,29 +156,54 @@ class DocumentSearch:
         Raises:
             ToolError: Nothing was found.
         """
-        found = self._index.search(string_argument(arguments, "query"), self._max_passages)
+        query = string_argument(arguments, "query")
+        found = self._index.search(query, self._max_passages)
         if not found:
             raise ToolError("no document matches these words")
-        return "\n".join(f"[{passage.title}] {passage.text}" for passage in found)
+        return "\n".join(
+            f"[{passage.title}] {best_sentences(passage.text, query, self._max_sentences)}"
+            for passage in found
+        )
+
+
+def content_words(text: str) -> tuple[str, ...]:
+    """Return the different words of a text, lower case, without those that every text has."""
+    words = _WORD.findall(text.lower())
+    return tuple(dict.fromkeys(word for word in words if word not in _STOP_WORDS))
+
+
+def best_sentences(text: str, query: str, limit: int) -> str:
+    """Return the sentences that share most with the query, in their order.
+
+    The less a very small model reads, the more likely it answers with the right sentence. Words
+    count as shared if they begin alike, which takes `costs` for `cost`.
+    """
+    parts = sentences(text)
+    wanted = {word[:_STEM_CHARS] for word in content_words(query)}
+
+    def shared(index: int) -> int:
+        return len(wanted & {word[:_STEM_CHARS] for word in content_words(parts[index])})
+
+    best = sorted(range(len(parts)), key=shared, reverse=True)[:limit]
+    return " ".join(parts[index] for index in sorted(best))
 
 
 def _read_folder(folder: Path) -> Iterator[Passage]:
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder of documents.")
-    count = 0
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
-            continue
-        count += 1
-        if count > MAX_FILES:
-            raise ConfigError(f"{folder} has more than {MAX_FILES} documents; choose a subfolder.")
+    files = document_files(folder)
+    if len(files) > MAX_FILES:
+        raise ConfigError(f"{folder} has more than {MAX_FILES} documents; choose a subfolder.")
+    for path in files:
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB; split it.")
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-        yield from split_document(path.relative_to(folder).as_posix(), text)
+        # Names need not be text on every system; what is not becomes replacement characters.
+        name = path.relative_to(folder).as_posix().encode(errors="surrogateescape")
+        yield from split_document(name.decode(errors="replace"), text)
 
 
 def split_document(source: str, text: str) -> Iterator[Passage]:
