@@ -81,8 +81,8 @@ _ROWS = _calculated(
 _FOUNDER = _looked_up(
     "Who founded the Tern Bay sailing school?",
     "founded Tern Bay sailing school",
-    "[Tern Bay sailing school] The school was founded by Orla Fenn. It has nine boats.",
-    "The school was founded by Orla Fenn.",
+    "[Tern Bay sailing school] The school has nine boats. It was founded by Orla Fenn in spring.",
+    "It was founded by Orla Fenn in spring.",
 )
 _LAKE = _looked_up(
     "How deep is Lake Morvane?",
@@ -93,8 +93,8 @@ _LAKE = _looked_up(
 _LAMP = _looked_up(
     "What does the yellow light on the Orbis R2 radio mean?",
     "yellow light Orbis R2 radio",
-    "[Orbis R2 radio - Lights] A green light means that the radio is on. The yellow light means "
-    "that the clock is not set.",
+    "[Orbis R2 radio - Lights] The yellow light means that the clock is not set. A green light "
+    "means that the radio is on.",
     "The yellow light means that the clock is not set.",
 )
 _COURSES = _looked_up_and_calculated(
@@ -135,20 +135,20 @@ SINGLE = Role(
         "directly, without a tool. Keep answers short."
     ),
     tools=("calculator", "search"),
-    # Direct answers first: what stands last weighs most, and where no tool has anything to work on
-    # there is nothing to decide anyway.
+    # Mostly tools, and those last, because what stands last weighs most: where no tool has
+    # anything to work on there is nothing to decide. The very last one keeps small talk small.
     examples=(
         _OPPOSITE,
         _SHELF,
-        _NIGHT,
-        _MULTIPLY,
-        _FOUNDER,
         _DISCOUNT,
+        _FOUNDER,
+        _DIVIDE,
         _COURSES,
         _MIXED,
         _LAMP,
         _ROWS,
         _CHEESE,
+        _NIGHT,
     ),
 )
 
@@ -198,7 +198,7 @@ SUPERVISOR = Role(
     ),
     examples=(
         _delegated(_MULTIPLY, ("quantitative", "1856")),
-        _delegated(_FOUNDER, ("knowledge", "The school was founded by Orla Fenn.")),
+        _delegated(_FOUNDER, ("knowledge", "It was founded by Orla Fenn in spring.")),
         _delegated(_OPPOSITE, ("language", "The opposite of early is late.")),
         _delegated(_DISCOUNT, ("quantitative", "384")),
         _delegated(_COURSES, ("knowledge", "A course costs 45 crowns."), ("quantitative", "540")),

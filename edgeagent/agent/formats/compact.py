@@ -8,9 +8,9 @@ A turn is one thought and then a call or an answer, each on a line of its own::
 The thought is a decision and no more: a free one does not help models of this size, they contradict
 it in the next line, and as the grammar forces all but its choice it costs one or two tokens.
 
-The observation comes back as a user turn, `Result: 1081`, and the question with it. Small models do not follow a description
-of a format, they continue examples: so the prefix holds examples as real turns. They cost nothing
-after the first task, because the prefix stays in the KV cache.
+The observation comes back as a user turn, `Result: 1081`, and the question with it. Small models do
+not follow a description of a format, they continue examples: so the prefix holds examples as real
+turns. They cost nothing after the first task, because the prefix stays in the KV cache.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -13,12 +14,20 @@ from edgeagent.agent.tools.protocol import (
     string_argument,
     text_schema,
 )
+from edgeagent.agent.tools.sentences import sentences
 
-MAX_OPERANDS = 8
-"""More different numbers than this are not offered as operands: the last ones are left out."""
+MAX_OPERANDS = 4
+"""Up to so many numbers, an expression uses each as often as it was stated."""
 
-_NUMBER = re.compile(r"(?<![\w.:,-])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:%|(?![\w:]))")
-"""A number of its own: not a part of a code like E5, a time like 7:30 or a word like 2nd."""
+_LABELS = "bus chapter exit flat floor gate line no number page platform room route shelf track"
+_NUMBER = re.compile(
+    rf"(?:\b(?P<label>{'|'.join(_LABELS.split())})\.? )?"
+    r"(?<![\w.:,-])(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:%|(?![\w:%])))"
+    r"(?! ?[ap]\.?m\b)",
+    re.IGNORECASE,
+)
+"""A number that is a quantity: not part of a code like E5, a time like 7:30 or 3 pm, a word like
+2nd, nor the name of something, as in room 12."""
 
 _SPELLED = {
     word: str(value)
@@ -53,10 +62,12 @@ class Calculator:
         passing is no reason to compute.
         """
         asked = operands(question)
-        known = operands("\n".join((question, *results)))
-        if not asked or len(known) < 2:  # noqa: PLR2004 - an operator needs two operands
+        # Titles and repetitions of the question add no quantities.
+        said = " ".join(part for result in results for part in sentences(result))
+        found = [number for number in operands(said) if number not in asked]
+        if not asked or len(asked) + len(found) < 2:
             return None
-        return object_schema(expression=pattern_schema("", _expression(known[:MAX_OPERANDS])))
+        return object_schema(expression=pattern_schema("", _expression(asked, found)))
 
     def run(self, arguments: Mapping[str, object]) -> str:
         """Return the value of `expression`.
@@ -68,19 +79,47 @@ class Calculator:
 
 
 def operands(text: str) -> tuple[str, ...]:
-    """Return the different numbers of a text in order, as an expression writes them.
+    """Return the quantities of a text in order, as an expression writes them.
 
     A percentage keeps its sign, digit groups lose their commas, spelled numbers become digits.
     """
-    found = [(match.start(), match.group().replace(",", "")) for match in _NUMBER.finditer(text)]
+    found = [
+        (match.start(), match["number"].replace(",", ""))
+        for match in _NUMBER.finditer(text)
+        if not match["label"]
+    ]
     found += [
         (match.start(), _SPELLED[match.group().lower()]) for match in _SPELLED_WORD.finditer(text)
     ]
-    return tuple(dict.fromkeys(number for _, number in sorted(found)))
+    return tuple(number for _, number in sorted(found))
 
 
-def _expression(numbers: Sequence[str]) -> str:
-    """Return the regular expression of sums and products of these numbers."""
-    number = f"({'|'.join(re.escape(number) for number in numbers)})"
-    tail = f"( ([-+*/]|of) {number}){{0,5}}"
-    return rf"{number} ([-+*/]|of) {number}{tail}|\({number} [-+] {number}\) [*/] {number}"
+def _expression(asked: Sequence[str], found: Sequence[str]) -> str:
+    """Return the regular expression of the sums and products of these numbers.
+
+    Each has a number of the question, and uses no number more often than it was stated.
+    """
+    operator = "([-+*/]|of)"
+    numbers = [re.escape(number) for number in (*asked, *found)]
+    if len(numbers) > MAX_OPERANDS:
+        number = f"({'|'.join(dict.fromkeys(numbers))})"
+        first = f"({'|'.join(dict.fromkeys(map(re.escape, asked)))})"
+        return f"{first}( {operator} {number}){{1,5}}"
+    chains = dict.fromkeys(
+        tuple(numbers[index] for index in order)
+        for size in range(2, len(numbers) + 1)
+        for order in itertools.permutations(range(len(numbers)), size)
+        if min(order) < len(asked)
+    )
+    return "|".join(
+        part
+        for chain in chains
+        for part in (f" {operator} ".join(chain), *_bracketed(chain, operator))
+    )
+
+
+def _bracketed(chain: Sequence[str], operator: str) -> tuple[str, ...]:
+    """Return the one use of parentheses that small models have: a sum taken times something."""
+    if len(chain) != 3:
+        return ()
+    return (rf"\({chain[0]} [-+] {chain[1]}\) {operator} {chain[2]}",)

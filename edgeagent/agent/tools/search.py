@@ -161,7 +161,7 @@ class DocumentSearch:
         if not found:
             raise ToolError("no document matches these words")
         return "\n".join(
-            f"[{passage.title}] {best_sentences(passage.text, query, self._max_sentences)}"
+            f"[{passage.title}] {best_sentences(passage, query, self._max_sentences)}"
             for passage in found
         )
 
@@ -172,20 +172,22 @@ def content_words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if word not in _STOP_WORDS))
 
 
-def best_sentences(text: str, query: str, limit: int) -> str:
-    """Return the sentences that share most with the query, in their order.
+def best_sentences(passage: Passage, query: str, limit: int) -> str:
+    """Return the sentences of a passage that share most with the query, in their order.
 
-    The less a very small model reads, the more likely it answers with the right sentence. Words
-    count as shared if they begin alike, which takes `costs` for `cost`.
+    The less a very small model reads, the more likely it answers with the right sentence. Words of
+    the title say what the whole passage is about and so do not count. Words are the same if they
+    begin alike, which takes `costs` for `cost`.
     """
-    parts = sentences(text)
-    wanted = {word[:_STEM_CHARS] for word in content_words(query)}
+    parts = sentences(passage.text)
+    wanted = _stems(query) - _stems(passage.title)
+    shared = [len(wanted & _stems(part)) for part in parts]
+    best = [part for part, count in zip(parts, shared, strict=True) if count == max(shared)]
+    return " ".join(best[:limit])
 
-    def shared(index: int) -> int:
-        return len(wanted & {word[:_STEM_CHARS] for word in content_words(parts[index])})
 
-    best = sorted(range(len(parts)), key=shared, reverse=True)[:limit]
-    return " ".join(parts[index] for index in sorted(best))
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM_CHARS] for word in content_words(text)}
 
 
 def _read_folder(folder: Path) -> Iterator[Passage]:
