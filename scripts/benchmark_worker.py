@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -111,7 +112,7 @@ class LlamaCppBench:
 
     def encode(self, text: str) -> list[int]:
         """See `Bench`."""
-        return list(self._llama.tokenize(text.encode(), add_bos=False))
+        return [int(token) for token in self._llama.tokenize(text.encode(), add_bos=False)]
 
     def prefill(self, token_ids: list[int]) -> None:
         """See `Bench`."""
@@ -121,7 +122,7 @@ class LlamaCppBench:
     def decode(self, count: int) -> list[int]:
         """See `Bench`."""
         sampler, context = self._sampler, self._llama._ctx
-        chosen = [sampler.sample(context, -1)]
+        chosen: list[int] = [sampler.sample(context, -1)]
         while len(chosen) < count:
             self._llama.eval(chosen[-1:])
             chosen.append(sampler.sample(context, -1))
@@ -140,7 +141,10 @@ def answer(bench: Bench, job: dict[str, Any]) -> dict[str, Any]:
     return {"prefill_ns": t1_ns - t0_ns, "decode_ns": t2_ns - t1_ns, "ids": chosen}
 
 
-_BENCHES = {"edgeagent": EdgeagentBench, "llama_cpp": LlamaCppBench}
+_BENCHES: dict[str, Callable[[Path, int, int], Bench]] = {
+    "edgeagent": EdgeagentBench,
+    "llama_cpp": LlamaCppBench,
+}
 
 
 def main() -> None:
@@ -149,7 +153,7 @@ def main() -> None:
     # Native code may print to stdout, which belongs to the protocol: give it stderr instead.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    bench: Bench = _BENCHES[name](Path(model), int(threads), int(context_len))
+    bench = _BENCHES[name](Path(model), int(threads), int(context_len))
     hello = {"python": platform.python_version(), **bench.hello()}
     print(json.dumps(hello), file=replies, flush=True)
     busy_until_ns = time.process_time_ns()

@@ -52,18 +52,14 @@ def prepare(groups: tuple[str, ...] = ()) -> Path:
             f"{FOLDER} was not made by this script, so it is left alone;"
             " rename or remove it and start again."
         )
-    same = found is not None and all(
-        found.get(key) == wanted[key] for key in wanted if key != "groups"
-    )
-    if same and _python().exists() and set(groups) <= set(found["groups"]):
+    installed = _groups_of(found, wanted)
+    if installed is not None and set(groups) <= installed:
         return _python()
-    if not (same and _python().exists()):
+    if installed is None:
         _make()
     with_groups = f" and its {' and '.join(groups)} tools" if groups else ""
     _install(groups, f"Installing edgeagent{with_groups} into {FOLDER}")
-    if same:
-        wanted["groups"] = sorted({*found["groups"], *groups})
-    _write_stamp(wanted)
+    _write_stamp({**wanted, "groups": sorted({*groups, *(installed or ())})})
     return _python()
 
 
@@ -144,6 +140,15 @@ def _stamp(groups: tuple[str, ...]) -> dict[str, Any]:
         "project": hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest(),
         "groups": sorted(groups),
     }
+
+
+def _groups_of(found: dict[str, Any] | None, wanted: dict[str, Any]) -> set[str] | None:
+    """Return the groups of an environment that fits, `None` if it does not."""
+    if found is None or not _python().exists():
+        return None
+    if any(found.get(key) != value for key, value in wanted.items() if key != "groups"):
+        return None
+    return set(found.get("groups", ()))
 
 
 def _read_stamp() -> dict[str, Any] | None:
