@@ -59,6 +59,10 @@ class Agent:
             self._prefix.messages, self._prefix.tools
         )
 
+    def has_work(self, question: str) -> bool:
+        """Whether a tool has something to work on, or the format leaves that to the model."""
+        return not self._format.grounds or self.is_able(question, ())
+
     def is_able(self, question: str, results: Sequence[str]) -> bool:
         """Whether its tools, if it has any, have something to work on."""
         tools = tuple(self._tools.values())
@@ -74,7 +78,17 @@ class Agent:
         with task.recorder.span(SpanKind.ORCHESTRATE, self.role.name, "agent"):
             question = self._runtime.neutralize(question)
             messages = [*self._prefix.messages, self._format.question(question)]
+            if self._format.grounds and not self._tools:
+                return self._plain(messages, task)
             return self._turns(question, messages, task)
+
+    def _plain(self, messages: list[Message], task: TaskRun) -> str:
+        """Answer as a chat: without tools a format would only distract."""
+        answer = self._generate(messages, task, None).strip()
+        if not answer:
+            raise AgentStop(FailureMode.PROTOCOL_VIOLATION, "the answer is empty")
+        task.add(Step(agent=self.role.name, kind=StepKind.ANSWER, text=answer))
+        return answer
 
     def _turns(self, question: str, messages: list[Message], task: TaskRun) -> str:
         calls: dict[str, str] = {}
@@ -103,7 +117,9 @@ class Agent:
                 observation = calls[call.key()] = self._observe(call, task)
             used.add(call.tool)
             if self._format.grounds and not observation.startswith(_ERROR):
-                quotes = sentences(calls[call.key()])
+                result = calls[call.key()]
+                delegated = self._tools[call.tool].is_delegate
+                quotes = (result,) if delegated else sentences(result)
             messages += [self._format.reply(text), self._format.observation(observation, question)]
         raise AgentStop(
             FailureMode.TURN_LIMIT, f"{self._runtime.budget.max_turns} turns brought no answer"
@@ -121,7 +137,7 @@ class Agent:
         ]
         return offers(tools, question, results, narrow=grounds)
 
-    def _generate(self, messages: Sequence[Message], task: TaskRun, grammar: str) -> str:
+    def _generate(self, messages: Sequence[Message], task: TaskRun, grammar: str | None) -> str:
         task.deadline.check()
         task.turns += 1
         params = DecodeParams(max_new_tokens=self._runtime.budget.max_new_tokens, grammar=grammar)

@@ -49,6 +49,13 @@ def _delegated(example: Example, *reports: tuple[str, str]) -> Example:
     return Example(example.question, (*asks, Turn(answer=texts[-1])), texts)
 
 
+def _known(example: Example, report: str) -> Example:
+    """Return the last step of an example as a specialist sees it who got another one's report."""
+    return Example(
+        f"{example.question}\nKnown: {report}", example.turns[-2:], example.observations[-1:]
+    )
+
+
 _MULTIPLY = _calculated(
     "A crate holds 64 apples. How many apples are in 29 crates?", "64 * 29", "1856"
 )
@@ -116,16 +123,11 @@ _OPPOSITE = _direct("What is the opposite of early?", "The opposite of early is 
 _SHELF = _direct(
     'Read this: "Anna put the red cup on shelf 5." Where is the cup?', "The cup is on shelf 5."
 )
-_CAPITAL = _direct("What is the capital of Italy?", "The capital of Italy is Rome.")
-_GREETING = _direct("Good morning!", "Good morning! How can I help you?")
 _COLOUR = _direct(
     "I like blue and my brother likes green. Which colour does my brother like?",
     "Your brother likes green.",
 )
 _FEELING = _direct('Is this happy or sad? "We won the game and danced."', "It is happy.")
-_NIGHT = _direct(
-    "I slept badly and my back hurts.", "I am sorry to hear that. I hope you feel better soon."
-)
 
 SINGLE = Role(
     name="agent",
@@ -136,7 +138,7 @@ SINGLE = Role(
     ),
     tools=("calculator", "search"),
     # Mostly tools, and those last, because what stands last weighs most: where no tool has
-    # anything to work on there is nothing to decide. The very last one keeps small talk small.
+    # anything to work on there is nothing to decide.
     examples=(
         _OPPOSITE,
         _SHELF,
@@ -148,7 +150,6 @@ SINGLE = Role(
         _LAMP,
         _ROWS,
         _CHEESE,
-        _NIGHT,
     ),
 )
 
@@ -156,7 +157,17 @@ QUANTITATIVE = Role(
     name="quantitative",
     instructions="You compute. Use the calculator, then answer with the number.",
     tools=("calculator",),
-    examples=(_MULTIPLY, _DISCOUNT, _ADD, _DIVIDE, _PERCENT, _MIXED, _ROWS),
+    examples=(
+        _ADD,
+        _DISCOUNT,
+        _DIVIDE,
+        _known(_COURSES, "A course costs 45 crowns."),
+        _MIXED,
+        _PERCENT,
+        _ROWS,
+        _known(_CHEESE, "Each cheese needs 18 grams of salt."),
+        _MULTIPLY,
+    ),
     must_call_first=True,
 )
 
@@ -183,8 +194,7 @@ KNOWLEDGE = Role(
 
 LANGUAGE = Role(
     name="language",
-    instructions="You are good with words. Answer the question in one short sentence.",
-    examples=(_OPPOSITE, _SHELF, _CAPITAL, _GREETING, _COLOUR, _FEELING, _NIGHT),
+    instructions="You are a helpful assistant. Answer in one short sentence.",
 )
 
 SPECIALISTS = (QUANTITATIVE, KNOWLEDGE, LANGUAGE)

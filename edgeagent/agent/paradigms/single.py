@@ -7,8 +7,9 @@ from edgeagent.agent.paradigms.base import Base
 from edgeagent.agent.paradigms.fallback import run_with_fallback
 from edgeagent.agent.roles import SINGLE
 from edgeagent.agent.runtime import Runtime
+from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
-from edgeagent.record.outcome import Outcome
+from edgeagent.record.outcome import FailureMode, Outcome, Step, StepKind
 
 
 class Single:
@@ -26,8 +27,18 @@ class Single:
         self._agent.warm_up()
         self._base.warm_up()
 
+    def _attempt(self, question: str, task: TaskRun) -> str:
+        if self._agent.has_work(question):
+            return self._agent.run(question, task)
+        # No tool has anything to work on: a very small model answers best without their examples.
+        answer = self._base.answer(question, task, task.deadline)
+        if not answer:
+            raise AgentStop(FailureMode.PROTOCOL_VIOLATION, "the answer is empty")
+        task.add(Step(agent=self._agent.role.name, kind=StepKind.ANSWER, text=answer))
+        return answer
+
     def run(self, question: str, task: TaskRun) -> Outcome:
         """Let the agent work, else fall back to the base answer."""
         return run_with_fallback(
-            self.name, lambda: self._agent.run(question, task), question, task, self._base
+            self.name, lambda: self._attempt(question, task), question, task, self._base
         )
