@@ -81,8 +81,8 @@ def _steps(
 
 def _program(python: Path, name: str) -> list[str]:
     """Return how to start a tool; by module where it can, which survives long paths."""
-    if name == "lint-imports":
-        return [str(python.with_name(name + python.suffix)), "--no-logo"]
+    if name == "lint-imports":  # its cache misses modules that appear
+        return [str(python.with_name(name + python.suffix)), "--no-logo", "--no-cache"]
     return [str(python), "-m", name]
 
 

@@ -205,7 +205,8 @@ def own_files() -> list[Path]:
     """Files of the checkout that are written by hand."""
     found = [path for name in WRITTEN for path in (ROOT / name).rglob("*") if path.is_file()]
     found += [path for path in ROOT.iterdir() if path.suffix in {".md", ".toml", ".yaml"}]
-    return [path for path in found if "__pycache__" not in path.parts]
+    caches = re.compile(r"/(?:__pycache__|\.[a-z_]+_cache|\.hypothesis)/")
+    return [path for path in found if not caches.search(path.as_posix())]
 
 
 def test_no_file_names_a_place_of_one_machine_or_a_package_registry() -> None:
