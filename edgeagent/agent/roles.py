@@ -123,12 +123,6 @@ _OPPOSITE = _direct("What is the opposite of early?", "The opposite of early is 
 _SHELF = _direct(
     'Read this: "Anna put the red cup on shelf 5." Where is the cup?', "The cup is on shelf 5."
 )
-_COLOUR = _direct(
-    "I like blue and my brother likes green. Which colour does my brother like?",
-    "Your brother likes green.",
-)
-_FEELING = _direct('Is this happy or sad? "We won the game and danced."', "It is happy.")
-
 SINGLE = Role(
     name="agent",
     instructions=(
@@ -145,8 +139,8 @@ SINGLE = Role(
         _DISCOUNT,
         _FOUNDER,
         _DIVIDE,
-        _COURSES,
         _MIXED,
+        _COURSES,
         _LAMP,
         _ROWS,
         _CHEESE,
@@ -207,20 +201,16 @@ SUPERVISOR = Role(
         "right specialist, then answer with what was reported. Keep answers short."
     ),
     examples=(
-        _delegated(_MULTIPLY, ("quantitative", "1856")),
-        _delegated(_FOUNDER, ("knowledge", "It was founded by Orla Fenn in spring.")),
         _delegated(_OPPOSITE, ("language", "The opposite of early is late.")),
-        _delegated(_DISCOUNT, ("quantitative", "384")),
-        _delegated(_COURSES, ("knowledge", "A course costs 45 crowns."), ("quantitative", "540")),
         _delegated(_SHELF, ("language", "The cup is on shelf 5.")),
+        _delegated(_DISCOUNT, ("quantitative", "384")),
+        _delegated(_FOUNDER, ("knowledge", "It was founded by Orla Fenn in spring.")),
+        _delegated(_COURSES, ("knowledge", "A course costs 45 crowns."), ("quantitative", "540")),
+        _delegated(_ROWS, ("quantitative", "714")),
         _delegated(_LAMP, ("knowledge", "The yellow light means that the clock is not set.")),
-        _delegated(_DIVIDE, ("quantitative", "287.5")),
         _delegated(
             _CHEESE, ("knowledge", "Each cheese needs 18 grams of salt."), ("quantitative", "630")
         ),
-        _delegated(_COLOUR, ("language", "Your brother likes green.")),
-        _delegated(_LAKE, ("knowledge", "It is 83 metres deep.")),
-        _delegated(_FEELING, ("language", "It is happy.")),
     ),
     must_call_first=True,
 )
