@@ -16,7 +16,7 @@ from edgeagent.config.suites import load_suite
 from edgeagent.errors import INTERRUPTED_EXIT_CODE
 from edgeagent.profiling.run_folder import RunFolder
 from edgeagent.profiling.runner import ProfileProgress, run_profile
-from edgeagent.profiling.settings import DEFAULT_SEED, ProfileSettings
+from edgeagent.profiling.settings import DEFAULT_SEED, ProfileSettings, check_paradigms
 from edgeagent.record.run import TASKS_NAME
 from edgeagent.report.terminal import print_summary
 from edgeagent.report.write import REPORT_NAME, SUMMARY_NAME, write_report
@@ -79,7 +79,7 @@ def command(
     command goes on from there.
     """
     loaded_suite = load_suite(suite)
-    names = tuple(name.strip() for name in paradigms.split(",") if name.strip())
+    names = check_paradigms(name.strip() for name in paradigms.split(",") if name.strip())
     with progress_display(quiet=quiet) as display:
         settings = ProfileSettings(
             package=get_package(model, display),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,24 @@ from edgeagent.meter.host import host_record
 from edgeagent.record.run import RunConfig
 
 DEFAULT_SEED = 20260419
+
+
+def check_paradigms(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names if each is a paradigm and none is there twice.
+
+    Raises:
+        ConfigError: One is unknown or named twice, or there is none.
+    """
+    found = tuple(names)
+    unknown = [name for name in found if name not in PARADIGM_NAMES]
+    if unknown or not found:
+        raise ConfigError(
+            f"There is no paradigm {', '.join(unknown) or 'named'}; choose from "
+            f"{', '.join(PARADIGM_NAMES)}."
+        )
+    if len(set(found)) < len(found):
+        raise ConfigError("A paradigm is named twice; name each one once.")
+    return found
 
 
 @dataclass(frozen=True)
@@ -50,14 +69,7 @@ class ProfileSettings:
         Raises:
             ConfigError: A paradigm is unknown or named twice, or there is nothing to repeat.
         """
-        unknown = [name for name in self.paradigms if name not in PARADIGM_NAMES]
-        if unknown or not self.paradigms:
-            raise ConfigError(
-                f"There is no paradigm {', '.join(unknown) or 'named'}; choose from "
-                f"{', '.join(PARADIGM_NAMES)}."
-            )
-        if len(set(self.paradigms)) < len(self.paradigms):
-            raise ConfigError("A paradigm is named twice; name each one once.")
+        check_paradigms(self.paradigms)
         if not 1 <= self.repeat <= 1000:
             raise ConfigError(f"repeat is {self.repeat}; it must be from 1 to 1000.")
 
