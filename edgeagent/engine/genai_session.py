@@ -101,10 +101,11 @@ class GenaiSession:
             if should_stop is not None and should_stop():
                 raise Cancelled
             end = min(self._cached_len + self._prefill_chunk_len, len(self._tokens))
-            if len(self._tokens) - end == 1:
+            if len(self._tokens) - end == 1 and end - self._cached_len > 2:
                 # A single row takes another kernel, which rounds differently: without one, logits
-                # do not depend on where a prompt is cut.
-                end += 1
+                # do not depend on where a prompt is cut. Chunks do not get longer instead, as the
+                # runtime cuts long ones into blocks itself.
+                end -= 1
             chunk = np.asarray(self._tokens[self._cached_len : end], dtype=np.int32)
             self._logits_are_current = False
             try:
