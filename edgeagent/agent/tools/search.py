@@ -25,7 +25,7 @@ MAX_FILES = 20_000
 PASSAGE_WORDS = 110
 """Passages are about this long: a small model reads one in a fraction of a second."""
 
-MIN_COVERAGE = 0.4
+MIN_COVERAGE = 0.5
 """A search is offered if a passage knows this part of the question's words, weighted by rarity."""
 
 _WORD = re.compile(r"\w+")
