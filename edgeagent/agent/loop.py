@@ -96,11 +96,10 @@ class Agent:
         quotes: tuple[str, ...] = ()
         repeated = 0
         for turn_index in range(self._runtime.budget.max_turns):
-            grammar = self._format.grammar(
-                self._offered(question, tuple(calls.values()), used),
-                may_answer=turn_index > 0 or not self.role.must_call_first,
-                quotes=quotes,
-            )
+            offered = self._offered(question, tuple(calls.values()), used)
+            opened = self._opened(offered, question) if calls else ()
+            may_answer = not opened and (turn_index > 0 or not self.role.must_call_first)
+            grammar = self._format.grammar(opened or offered, may_answer=may_answer, quotes=quotes)
             text = self._generate(messages, task, grammar)
             call, answer = self._parse(text, task)
             if call is None:
@@ -137,6 +136,20 @@ class Agent:
         ]
         return offers(tools, question, results, narrow=grounds)
 
+    def _opened(self, offered: Sequence[Offer], question: str) -> tuple[Offer, ...]:
+        """Return the work that results opened, to be done before there is an answer.
+
+        Very small models stop at the first result: they look a price up and forget to multiply.
+        """
+        if not self._format.grounds:
+            return ()
+        before = {
+            offer.name
+            for offer in offers(tuple(self._tools.values()), question, (), narrow=True)
+            if not self._tools[offer.name].is_delegate
+        }
+        return tuple(offer for offer in offered if offer.name not in before)
+
     def _generate(self, messages: Sequence[Message], task: TaskRun, grammar: str | None) -> str:
         task.deadline.check()
         task.turns += 1
@@ -147,7 +160,9 @@ class Agent:
             params,
             recorder=task.recorder,
             deadline=task.deadline,
-            on_text=lambda text: task.listener.on_text(self.role.name, text),
+            on_text=task.text_sink(
+                self.role.name, self._format.answer_part if grammar else lambda text: text
+            ),
         )
 
     def _parse(self, text: str, task: TaskRun) -> tuple[Call | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from edgeagent.agent.stops import Deadline
@@ -16,6 +17,10 @@ class Listener(Protocol):
         """A piece of generated text of a role."""
         ...
 
+    def on_answer(self, text: str) -> None:
+        """A piece of the answer that the user gets."""
+        ...
+
     def on_step(self, step: Step) -> None:
         """A finished step."""
         ...
@@ -25,6 +30,9 @@ class Silent:
     """A listener that does nothing."""
 
     def on_text(self, agent: str, text: str) -> None:
+        """Ignore."""
+
+    def on_answer(self, text: str) -> None:
         """Ignore."""
 
     def on_step(self, step: Step) -> None:
@@ -41,6 +49,30 @@ class TaskRun:
         self.listener: Listener = listener or Silent()
         self.steps: list[Step] = []
         self.turns = 0
+        self.speaker = ""
+        """The role whose answer the user gets; the paradigm sets it."""
+
+    def text_sink(self, agent: str, answer_part: Callable[[str], str]) -> Callable[[str], None]:
+        """Return a function that passes on one turn of a role, piece by piece.
+
+        Args:
+            agent: The role.
+            answer_part: Returns what of the turn so far is answer.
+        """
+        turn = ""
+        answered = 0
+
+        def pass_on(piece: str) -> None:
+            nonlocal turn, answered
+            turn += piece
+            self.listener.on_text(agent, piece)
+            if agent == self.speaker:
+                answer = answer_part(turn)
+                if len(answer) > answered:
+                    self.listener.on_answer(answer[answered:])
+                    answered = len(answer)
+
+        return pass_on
 
     def add(self, step: Step) -> None:
         """Keep a finished step and show it."""

@@ -7,6 +7,8 @@ with the same library. Forced tokens are found without running the model at all.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +46,27 @@ class GrammarTokenizer:
         except Exception as error:
             raise EngineError(f"The tokenizer cannot be used with grammars: {error}.") from error
         self.vocab_size: int = self.native.vocab_size
+        self._markup = _markup(tokenizer_json)
+
+    def with_markup(self, grammar: str) -> str:
+        """Return a grammar whose literals of markup are the vocabulary's own tokens.
+
+        `<tool_call>` is one token for a model that was trained with it, and llguidance keeps such
+        tokens apart from text that looks the same.
+        """
+        for token in self._markup:
+            grammar = grammar.replace(json.dumps(token), token)
+        return grammar
+
+
+def _markup(tokenizer_json: str) -> tuple[str, ...]:
+    """Return the added tokens that a Lark grammar can name: a word in angle brackets."""
+    if tokenizer_json == SINGLE_BYTES:
+        return ()
+    added = json.loads(tokenizer_json).get("added_tokens", ())
+    return tuple(
+        token["content"] for token in added if re.fullmatch(r"</?[\w|]+>", token["content"])
+    )
 
 
 class GrammarMatcher:
@@ -57,7 +80,7 @@ class GrammarMatcher:
         """
         import llguidance
 
-        self._native: Any = llguidance.LLMatcher(tokenizer.native, grammar)
+        self._native: Any = llguidance.LLMatcher(tokenizer.native, tokenizer.with_markup(grammar))
         self._words = np.zeros((tokenizer.vocab_size + 31) // 32, dtype=np.int32)
         self._check()
 

@@ -78,6 +78,10 @@ class CompactFormat:
             return Turn(thought, call=Call(tool, _arguments(arguments)))
         raise ValueError("the turn has neither a call nor an answer")
 
+    def answer_part(self, text: str) -> str:
+        """Return what stands behind the answer's keyword so far."""
+        return text.partition(f"\n{_ANSWER}")[2]
+
     def question(self, text: str) -> Message:
         """Return the question as it is."""
         return {"role": "user", "content": text}

@@ -6,7 +6,9 @@ A call is written as the template shows it::
     {"name": "calculator", "arguments": {"expression": "23 * 47"}}
     </tool_call>
 
-Text before the call is the thought; a turn without a call is the answer.
+Some models of the family never learned the tags, which are tokens of their own, and write the
+object alone; both are understood. Text before the call is the thought; a turn without a call is
+the answer, in the model's own words.
 """
 
 from __future__ import annotations
@@ -20,34 +22,45 @@ from edgeagent.agent.formats.schema import json_rule, literal
 from edgeagent.agent.tools.protocol import Offer, Tool, describe
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
-_END = "}\n" + _CLOSE
 
 
 class HermesFormat:
     """See the module."""
 
     name = "hermes"
-    grounds = False
+    grounds = True
 
     def prefix(
         self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
     ) -> Prefix:
-        """Return the instructions; the template shows the tools, and needs no examples."""
-        del examples
-        messages: tuple[Message, ...] = ({"role": "system", "content": instructions},)
-        return Prefix(messages, tuple(describe(tool) for tool in tools) or None)
+        """Return the instructions and the examples; the template shows the tools."""
+        messages: list[Message] = [{"role": "system", "content": instructions}]
+        for example in examples:
+            if tools and not example.observations:
+                continue
+            messages.append(self.question(example.question))
+            results = (*example.observations, None)
+            for turn, observation in zip(example.turns, results, strict=True):
+                messages.append(self.reply(_write(turn)))
+                if observation is not None:
+                    messages.append(self.observation(observation, example.question))
+        return Prefix(tuple(messages), tuple(describe(tool) for tool in tools) or None)
 
     def grammar(
         self, tools: Sequence[Tool | Offer], *, may_answer: bool, quotes: Sequence[str] = ()
     ) -> str:
         """Return the grammar of one turn."""
-        text = " | ".join(map(literal, quotes)) if quotes else "/[^<\\n][^<]*/"
+        # An answer begins like a sentence: not like code or a call without its tags.
+        text = r"/[^\s<>{\[`][^<]*/"
         rules = [f"text: {text}"]
         calls: list[str] = []
         for index, tool in enumerate(tools):
-            calls.append(f"call_{index}")
-            opening = f'{_OPEN}\n{{"name": {json.dumps(tool.name)}, "arguments": '
-            rules.append(f"call_{index}: {literal(opening)} args_{index} {literal(_END)}")
+            calls += [f"tagged_{index}", f"call_{index}"]
+            opening = f'{{"name": {json.dumps(tool.name)}, "arguments": '
+            rules.append(
+                f'tagged_{index}: {literal(_OPEN)} "\\n" call_{index} "\\n" {literal(_CLOSE)}'
+            )
+            rules.append(f'call_{index}: {literal(opening)} args_{index} "}}"')
             rules.append(f"args_{index}: {json_rule(tool.parameters)}")
         if not calls:
             start = "text"
@@ -60,15 +73,21 @@ class HermesFormat:
     def parse(self, text: str) -> Turn:
         """Take a turn apart."""
         thought, tag, rest = text.partition(_OPEN)
-        if not tag:
-            return Turn(answer=text.strip())
         body, closing, _ = rest.partition(_CLOSE)
-        if not closing:
+        if not tag:
+            if not text.lstrip().startswith("{"):
+                return Turn(answer=text.strip())
+            thought, body = "", text
+        elif not closing:
             raise ValueError("the tool call is not closed")
         call = json.loads(body)
         if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict):
             raise ValueError("the tool call is not an object with arguments")
         return Turn(thought.strip(), call=Call(str(call.get("name")), call["arguments"]))
+
+    def answer_part(self, text: str) -> str:
+        """Return all of a text that is not a call: the grammar has either."""
+        return "" if text.startswith(_OPEN[0]) else text
 
     def question(self, text: str) -> Message:
         """Return the question as it is."""
@@ -79,6 +98,13 @@ class HermesFormat:
         return {"role": "assistant", "content": text}
 
     def observation(self, text: str, question: str = "") -> Message:
-        """Return the result in the template's tool role; no reminder is needed."""
-        del question
-        return {"role": "tool", "content": text}
+        """Return the result in the template's tool role, and the question as a reminder."""
+        reminder = f"\n{question}" if question else ""
+        return {"role": "tool", "content": f"{text}{reminder}"}
+
+
+def _write(turn: Turn) -> str:
+    if turn.call is None:
+        return turn.answer
+    call = json.dumps({"name": turn.call.tool, "arguments": turn.call.arguments})
+    return f"{_OPEN}\n{call}\n{_CLOSE}"

@@ -99,6 +99,10 @@ class ToolFormat(Protocol):
         """
         ...
 
+    def answer_part(self, text: str) -> str:
+        """Return what of an unfinished turn is answer already, for streaming; empty in a call."""
+        ...
+
     def question(self, text: str) -> Message:
         """Return the user's question as a message."""
         ...

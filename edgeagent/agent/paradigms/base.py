@@ -35,6 +35,7 @@ class Base:
             AgentStop: The context or the time is used up.
         """
         question = self._runtime.neutralize(question)
+        task.speaker = self.name
         task.turns += 1
         text = self._runtime.conversation(self.name).turn(
             [*self._prefix, {"role": "user", "content": question}],
@@ -42,7 +43,7 @@ class Base:
             DecodeParams(max_new_tokens=self._runtime.budget.max_new_tokens),
             recorder=task.recorder,
             deadline=deadline,
-            on_text=lambda piece: task.listener.on_text(self.name, piece),
+            on_text=task.text_sink(self.name, lambda text: text.lstrip()),
         )
         return text.strip()
 

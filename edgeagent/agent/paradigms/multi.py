@@ -40,6 +40,7 @@ class Multi:
     def run(self, question: str, task: TaskRun) -> Outcome:
         """Let the supervisor work, else fall back to the base answer."""
         self._ask.begin(question, task)
+        task.speaker = self._supervisor.role.name
         return run_with_fallback(
             self.name, lambda: self._supervisor.run(question, task), question, task, self._base
         )
@@ -74,14 +75,15 @@ class _Ask:
         self._asked: set[str] = set()
 
     def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
-        """Offer those who were not asked yet and whose tools have something to work on."""
+        """Offer those whose tools have something to work on, or got it from a report."""
         able = [
             name
             for name, specialist in self.specialists.items()
-            if name not in self._asked and specialist.is_able(question, results)
+            if name not in self._asked
+            and specialist.is_able(question, results)
+            and not (self._asked and specialist.is_able(question, ()))
         ]
-        # A specialist without tools has nothing to add to what another one found.
-        if self._asked and not any(self.specialists[name].role.tools for name in able):
+        if not able:
             return None
         return object_schema(specialist={"type": "string", "enum": able})
 

@@ -28,6 +28,7 @@ class Single:
         self._base.warm_up()
 
     def _attempt(self, question: str, task: TaskRun) -> str:
+        task.speaker = self._agent.role.name
         if self._agent.has_work(question):
             return self._agent.run(question, task)
         # No tool has anything to work on: a very small model answers best without their examples.

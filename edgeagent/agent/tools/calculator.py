@@ -58,13 +58,13 @@ class Calculator:
     def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
         """Offer to compute with the numbers of the question and of the results.
 
-        There have to be two at least, and one of them in the question: what a document says in
-        passing is no reason to compute.
+        There have to be two at least, and one of them the question's own: what a document says in
+        passing is no reason to compute, and a number that it repeats was a key to look it up.
         """
-        asked = operands(question)
-        # Titles and repetitions of the question add no quantities.
-        said = " ".join(part for result in results for part in sentences(result))
-        found = [number for number in operands(said) if number not in asked]
+        # Titles of passages add no quantities.
+        said = operands(" ".join(part for result in results for part in sentences(result)))
+        asked = tuple(number for number in operands(question) if number not in said)
+        found = tuple(number for number in said if number not in operands(question))
         if not asked or len(asked) + len(found) < 2:
             return None
         return object_schema(expression=pattern_schema("", _expression(asked, found)))
