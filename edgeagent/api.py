@@ -68,7 +68,7 @@ def load(
         bench = Workbench(
             native,
             documents=Path(documents) if documents is not None else None,
-            budget=budget,
+            budget=(budget or Budget()).for_model(package.manifest.parameters),
             tool_call_format=package.manifest.tool_call_format,
             extra_tools=tools,
         )

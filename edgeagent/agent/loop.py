@@ -60,8 +60,8 @@ class Agent:
         )
 
     def has_work(self, question: str) -> bool:
-        """Whether a tool has something to work on, or the format leaves that to the model."""
-        return not self._format.grounds or self.is_able(question, ())
+        """Whether a tool has something to work on, or that is left to the model."""
+        return not self._runtime.grounded or self.is_able(question, ())
 
     def is_able(self, question: str, results: Sequence[str]) -> bool:
         """Whether its tools, if it has any, have something to work on."""
@@ -78,7 +78,7 @@ class Agent:
         with task.recorder.span(SpanKind.ORCHESTRATE, self.role.name, "agent"):
             question = self._runtime.neutralize(question)
             messages = [*self._prefix.messages, self._format.question(question)]
-            if self._format.grounds and not self._tools:
+            if self._runtime.grounded and not self._tools:
                 return self._plain(messages, task)
             return self._turns(question, messages, task)
 
@@ -99,7 +99,9 @@ class Agent:
             offered = self._offered(question, tuple(calls.values()), used)
             opened = self._opened(offered, question) if calls else ()
             may_answer = not opened and (turn_index > 0 or not self.role.must_call_first)
-            grammar = self._format.grammar(opened or offered, may_answer=may_answer, quotes=quotes)
+            grammar = self._format.grammar(
+                opened or offered, may_answer=may_answer, has_result=bool(calls), quotes=quotes
+            )
             text = self._generate(messages, task, grammar)
             call, answer = self._parse(text, task)
             if call is None:
@@ -115,7 +117,7 @@ class Agent:
             else:
                 observation = calls[call.key()] = self._observe(call, task)
             used.add(call.tool)
-            if self._format.grounds and not observation.startswith(_ERROR):
+            if self._runtime.grounded and not observation.startswith(_ERROR):
                 result = calls[call.key()]
                 delegated = self._tools[call.tool].is_delegate
                 quotes = (result,) if delegated else sentences(result)
@@ -127,21 +129,21 @@ class Agent:
     def _offered(
         self, question: str, results: Sequence[str], used: Collection[str]
     ) -> tuple[Offer, ...]:
-        """Return what may be called now; a grounded format calls each tool once."""
-        grounds = self._format.grounds
+        """Return what may be called now; a grounded agent calls each tool once."""
+        grounded = self._runtime.grounded
         tools = [
             tool
             for tool in self._tools.values()
-            if tool.is_delegate or not grounds or tool.name not in used
+            if tool.is_delegate or not grounded or tool.name not in used
         ]
-        return offers(tools, question, results, narrow=grounds)
+        return offers(tools, question, results, narrow=grounded)
 
     def _opened(self, offered: Sequence[Offer], question: str) -> tuple[Offer, ...]:
         """Return the work that results opened, to be done before there is an answer.
 
         Very small models stop at the first result: they look a price up and forget to multiply.
         """
-        if not self._format.grounds:
+        if not self._runtime.grounded:
             return ()
         before = {
             offer.name

@@ -1,7 +1,7 @@
 """The built-in roles: instructions, tools and worked examples.
 
-The examples teach the compact format; formats that models know natively ignore them. They use
-people, places and numbers of their own, none from any shipped suite.
+Each format writes the examples in its own way. They use people, places and numbers of their own,
+none from any shipped suite.
 """
 
 from __future__ import annotations

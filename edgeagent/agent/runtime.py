@@ -37,6 +37,11 @@ class Runtime:
         self._template = ChatTemplate(engine.chat_template)
         self._conversations: dict[str, Conversation] = {}
 
+    @property
+    def grounded(self) -> bool:
+        """Whether agents are limited to what the conversation states, see `Budget.grounding`."""
+        return bool(self.budget.grounding)
+
     def conversation(self, role: str) -> Conversation:
         """Return the conversation of a role; opened at the first call."""
         if role not in self._conversations:

@@ -33,6 +33,11 @@ _BUDGET_OPTIONS = (
     click.option(
         "--context", type=click.IntRange(64, 1 << 20), help="Tokens of each role's KV cache."
     ),
+    click.option(
+        "--grounding/--no-grounding",
+        default=None,
+        help="Limit tool calls to what was said; default: for models under 1 B weights.",
+    ),
     click.option("--timeout", type=click.FloatRange(min=0.1), help="Seconds for one task."),
 )
 
@@ -45,7 +50,7 @@ def engine_options(function: _Function) -> _Function:
 
 
 def budget_options(function: _Function) -> _Function:
-    """Add the limits of a task: `max_turns`, `max_new_tokens`, `context`, `timeout`."""
+    """Add the limits of a task: turns, tokens, context, time and grounding."""
     for option in reversed(_BUDGET_OPTIONS):
         function = option(function)
     return function
@@ -57,7 +62,12 @@ def engine_config(ep: str, threads: int | None, spin: bool) -> EngineConfig:
 
 
 def budget(
-    max_turns: int | None, max_new_tokens: int | None, context: int | None, timeout: float | None
+    max_turns: int | None,
+    max_new_tokens: int | None,
+    context: int | None,
+    timeout: float | None,
+    *,
+    grounding: bool | None,
 ) -> Budget:
     """Return the budget that the options stand for; what is not given keeps its default."""
     given = {
@@ -65,5 +75,6 @@ def budget(
         "max_new_tokens": max_new_tokens,
         "max_context_len": context,
         "timeout_s": timeout,
+        "grounding": grounding,
     }
     return Budget.model_validate({key: value for key, value in given.items() if value is not None})

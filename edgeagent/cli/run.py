@@ -71,7 +71,7 @@ def command(
     bench = Workbench(
         load_engine(package.folder, engine_config(ep, threads, spin)),
         documents=documents,
-        budget=budget(**limits),
+        budget=budget(**limits).for_model(package.manifest.parameters),
         tool_call_format=package.manifest.tool_call_format,
     )
     try:

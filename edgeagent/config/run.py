@@ -20,8 +20,12 @@ class EngineConfig(Spec):
     """Tokens per native prefill call; between two calls a prefill can be cancelled."""
 
 
+GROUNDING_PARAMETERS = 1_000_000_000
+"""Models with fewer weights are grounded unless the user decides otherwise."""
+
+
 class Budget(Spec):
-    """How much an agent may use for one task before it falls back to the base answer."""
+    """What an agent may do and use for one task before it falls back to the base answer."""
 
     max_turns: int = Field(default=5, ge=1, le=100)
     """Model turns of one agent, as in the study."""
@@ -31,5 +35,16 @@ class Budget(Spec):
     """Tokens of one session's KV cache, prompt and output together."""
     timeout_s: float = Field(default=120.0, gt=0)
     """Wall time of one task, checked between tokens and between prefill chunks."""
+    grounding: bool | None = None
+    """Whether agents are limited to what the conversation states: tools offer themselves only
+    where they have something to work on, arguments consist of numbers and words that were said,
+    and each tool is called once. Right for models too small to be trusted with more, wrong for
+    those that know by themselves that a day has 24 hours. `None`: by the number of weights."""
     max_observation_chars: int = Field(default=1200, ge=64, le=1 << 16)
     """Characters of one tool output that are shown to the model."""
+
+    def for_model(self, parameters: int) -> Budget:
+        """Return the budget with everything decided that depends on the number of weights."""
+        if self.grounding is not None:
+            return self
+        return self.model_copy(update={"grounding": parameters < GROUNDING_PARAMETERS})

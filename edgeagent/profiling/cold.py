@@ -47,7 +47,7 @@ def measure_cold_start(settings: ProfileSettings, config: RunConfig, paradigm: s
     job = {
         "package": str(settings.package.folder),
         "engine": settings.engine.model_dump(mode="json"),
-        "budget": settings.budget.model_dump(mode="json"),
+        "budget": settings.agent_budget().model_dump(mode="json"),
         "documents": str(settings.suite.documents_dir) if settings.suite.documents_dir else None,
         "tool_call_format": config.tool_call_format,
         "paradigm": paradigm,

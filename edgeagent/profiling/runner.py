@@ -98,7 +98,7 @@ def run_profile(
         bench = Workbench(
             engine,
             documents=settings.suite.documents_dir,
-            budget=settings.budget,
+            budget=settings.agent_budget(),
             tool_call_format=config.tool_call_format,
         )
         try:

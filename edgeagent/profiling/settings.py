@@ -73,6 +73,10 @@ class ProfileSettings:
         if not 1 <= self.repeat <= 1000:
             raise ConfigError(f"repeat is {self.repeat}; it must be from 1 to 1000.")
 
+    def agent_budget(self) -> Budget:
+        """Return the budget as it applies to this model."""
+        return self.budget.for_model(self.package.manifest.parameters)
+
     def run_config(self) -> RunConfig:
         """Return everything that a figure of this run depends on."""
         manifest = self.package.manifest
@@ -94,7 +98,7 @@ class ProfileSettings:
             paradigms=self.paradigms,
             repeat=self.repeat,
             seed=self.seed,
-            budget=self.budget.model_dump(),
+            budget=self.agent_budget().model_dump(),
             tool_call_format=tool_format(manifest.tool_call_format).name,
             edgeagent_version=__version__,
             host=host_record(),

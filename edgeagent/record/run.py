@@ -54,7 +54,7 @@ class RunConfig(Record):
         paradigms: In the order they are reported; `base` is the reference of differences.
         repeat: Repetitions of every task and paradigm.
         seed: Seed of the order and of sampling.
-        budget: Turn, token, context and time limits.
+        budget: Turn, token, context and time limits, and whether agents are grounded.
         tool_call_format: How tools are called.
         edgeagent_version: Version that measured.
         host: The machine.
@@ -73,7 +73,7 @@ class RunConfig(Record):
     paradigms: tuple[str, ...]
     repeat: int
     seed: int
-    budget: dict[str, int | float]
+    budget: dict[str, int | float | bool | None]
     tool_call_format: str
     edgeagent_version: str
     host: HostRecord

@@ -32,7 +32,6 @@ class CompactFormat:
     """See the module."""
 
     name = "compact"
-    grounds = True
 
     def prefix(
         self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
@@ -53,11 +52,16 @@ class CompactFormat:
         return Prefix(tuple(messages))
 
     def grammar(
-        self, tools: Sequence[Tool | Offer], *, may_answer: bool, quotes: Sequence[str] = ()
+        self,
+        tools: Sequence[Tool | Offer],
+        *,
+        may_answer: bool,
+        has_result: bool = False,
+        quotes: Sequence[str] = (),
     ) -> str:
         """Return the grammar of one turn."""
         text = " | ".join(map(literal, quotes)) if quotes else "/[^\\n]+/"
-        rules = [f"answer: {literal(_REPORT if quotes else _DIRECT)} text", f"text: {text}"]
+        rules = [f"answer: {literal(_REPORT if has_result else _DIRECT)} text", f"text: {text}"]
         ends = ["answer"] if may_answer or not tools else []
         for index, tool in enumerate(tools):
             ends.append(f"call_{index}")

@@ -28,7 +28,6 @@ class HermesFormat:
     """See the module."""
 
     name = "hermes"
-    grounds = True
 
     def prefix(
         self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
@@ -47,7 +46,12 @@ class HermesFormat:
         return Prefix(tuple(messages), tuple(describe(tool) for tool in tools) or None)
 
     def grammar(
-        self, tools: Sequence[Tool | Offer], *, may_answer: bool, quotes: Sequence[str] = ()
+        self,
+        tools: Sequence[Tool | Offer],
+        *,
+        may_answer: bool,
+        has_result: bool = False,
+        quotes: Sequence[str] = (),
     ) -> str:
         """Return the grammar of one turn."""
         # An answer begins like a sentence: not like code or a call without its tags.
@@ -87,7 +91,7 @@ class HermesFormat:
 
     def answer_part(self, text: str) -> str:
         """Return all of a text that is not a call: the grammar has either."""
-        return "" if text.startswith(_OPEN[0]) else text
+        return "" if text.startswith((_OPEN[0], "{")) else text
 
     def question(self, text: str) -> Message:
         """Return the question as it is."""

@@ -63,16 +63,6 @@ class ToolFormat(Protocol):
         """As recipes name it."""
         ...
 
-    @property
-    def grounds(self) -> bool:
-        """Whether a turn is limited to what the conversation states.
-
-        Then arguments consist of numbers and words that were said, each tool is called once, and
-        an answer after a result quotes it. Right for models too small to be trusted with more; a
-        native tool caller may know by itself that a day has 24 hours.
-        """
-        ...
-
     def prefix(
         self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
     ) -> Prefix:
@@ -80,14 +70,21 @@ class ToolFormat(Protocol):
         ...
 
     def grammar(
-        self, tools: Sequence[Tool | Offer], *, may_answer: bool, quotes: Sequence[str] = ()
+        self,
+        tools: Sequence[Tool | Offer],
+        *,
+        may_answer: bool,
+        has_result: bool = False,
+        quotes: Sequence[str] = (),
     ) -> str:
         """Return the Lark grammar of one turn; without tools it is an answer.
 
         Args:
             tools: Those that may be called.
             may_answer: Whether the turn may be an answer.
-            quotes: If there are any, the answer has to be one of them.
+            has_result: Whether a tool gave a result in this conversation.
+            quotes: Sentences of the last result. A format for models that garble what they read
+                lets the answer be one of them; others leave it in the model's own words.
         """
         ...
 

@@ -19,15 +19,13 @@ from edgeagent.agent.tools.sentences import sentences
 MAX_OPERANDS = 4
 """Up to so many numbers, an expression uses each as often as it was stated."""
 
-_LABELS = "bus chapter exit flat floor gate line no number page platform room route shelf track"
 _NUMBER = re.compile(
-    rf"(?:\b(?P<label>{'|'.join(_LABELS.split())})\.? )?"
     r"(?<![\w.:,-])(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:%|(?![\w:%])))"
     r"(?! ?[ap]\.?m\b)",
     re.IGNORECASE,
 )
-"""A number that is a quantity: not part of a code like E5, a time like 7:30 or 3 pm, a word like
-2nd, nor the name of something, as in room 12."""
+"""A number that is a quantity: not part of a code like E5, a time like 7:30 or 3 pm, nor a word
+like 2nd."""
 
 _SPELLED = {
     word: str(value)
@@ -83,11 +81,7 @@ def operands(text: str) -> tuple[str, ...]:
 
     A percentage keeps its sign, digit groups lose their commas, spelled numbers become digits.
     """
-    found = [
-        (match.start(), match["number"].replace(",", ""))
-        for match in _NUMBER.finditer(text)
-        if not match["label"]
-    ]
+    found = [(match.start(), match["number"].replace(",", "")) for match in _NUMBER.finditer(text)]
     found += [
         (match.start(), _SPELLED[match.group().lower()]) for match in _SPELLED_WORD.finditer(text)
     ]

@@ -82,19 +82,22 @@ class Offer:
 def offers(
     tools: Sequence[Tool], question: str, results: Sequence[str], *, narrow: bool
 ) -> tuple[Offer, ...]:
-    """Return the tools that have something to work on, in the same order.
+    """Return what may be called, in the same order.
 
     Args:
         tools: All tools of an agent.
         question: What was asked.
         results: What tools answered so far.
-        narrow: Whether arguments are limited to what the conversation states.
+        narrow: Whether to leave out tools that have nothing to work on, and to limit arguments
+            to what the conversation states.
     """
     found: list[Offer] = []
     for tool in tools:
-        grounded = tool.offer(question, results) if isinstance(tool, Grounded) else tool.parameters
-        if grounded is not None:
-            found.append(Offer(tool.name, grounded if narrow else tool.parameters))
+        parameters: JsonSchema | None = tool.parameters
+        if narrow and isinstance(tool, Grounded):
+            parameters = tool.offer(question, results)
+        if parameters is not None:
+            found.append(Offer(tool.name, parameters))
     return tuple(found)
 
 

@@ -16,8 +16,12 @@ from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.calculator import Calculator, operands
 from edgeagent.agent.tools.search import DocumentIndex, DocumentSearch, Passage, best_sentences
 from edgeagent.agent.tools.sentences import sentences
+from edgeagent.config.run import Budget
 from edgeagent.engine.scripted import ScriptedEngine
-from edgeagent.record.outcome import Outcome, StepKind
+from edgeagent.record.outcome import FailureMode, Outcome, StepKind
+
+CONTEXT_LEN = 32768
+"""The scripted engine counts bytes, and the prefixes with their examples are long."""
 
 
 @pytest.fixture
@@ -40,8 +44,8 @@ def search(tmp_path: Path) -> Iterator[DocumentSearch]:
         ("1,340 of 15% and 2.50", ("1340", "15%", "2.50")),
         ("Six friends pay twice", ("6", "2")),
         ("Error E47 on the K9 at 6:35 or 3 pm, the 2nd time", ()),
-        ("room 12, bus 17, platform 4, page 9", ()),
         ("a square of 5 by 5", ("5", "5")),
+        ("room 12, bus 17", ("12", "17")),
         ("one bag", ()),
     ],
 )
@@ -58,9 +62,7 @@ def expression_pattern(question: str, *results: str) -> re.Pattern[str] | None:
     return re.compile(properties["expression"]["pattern"])
 
 
-@pytest.mark.parametrize(
-    "question", ["What is a mouse?", "It costs 5 crowns.", "In room 12 or 14?"]
-)
+@pytest.mark.parametrize("question", ["What is a mouse?", "It costs 5 crowns."])
 def test_the_calculator_needs_two_quantities(question: str) -> None:
     assert expression_pattern(question) is None
 
@@ -144,13 +146,21 @@ def run(
     search: DocumentSearch,
     question: str,
     reply: Callable[[str], str],
+    *,
+    grounding: bool | None = True,
+    tool_call_format: str = "compact",
 ) -> Outcome:
-    runtime = Runtime(ScriptedEngine(reply, context_len=16384), [Calculator(), search])
-    runtime.budget = runtime.budget.model_copy(update={"max_context_len": 16384})
+    budget = Budget(max_context_len=CONTEXT_LEN, grounding=grounding)
+    engine = ScriptedEngine(reply, context_len=CONTEXT_LEN)
+    runtime = Runtime(engine, [Calculator(), search], budget, tool_call_format)
     try:
         return paradigm(runtime).run(question, TaskRun(60))
     finally:
         runtime.close()
+
+
+def tagged_call(tool: str, **arguments: str) -> str:
+    return f"<tool_call>\n{json.dumps({'name': tool, 'arguments': arguments})}\n</tool_call>"
 
 
 def call(tool: str, **arguments: str) -> str:
@@ -175,6 +185,61 @@ def test_a_tool_is_called_once(search: DocumentSearch) -> None:
     )
     assert outcome.answer == "31"
     assert [step.kind for step in outcome.steps].count(StepKind.CALL) == 1
+    assert outcome.completed_unaided
+
+
+def test_a_tool_is_called_once_in_the_native_format_too(search: DocumentSearch) -> None:
+    # The model wants the same call for ever; after the first, the grammar only has answers.
+    outcome = run(
+        Single,
+        search,
+        "What is 15 plus 16?",
+        lambda _: tagged_call("calculator", expression="15 + 16"),
+        tool_call_format="hermes",
+    )
+    calls = [step for step in outcome.steps if step.kind is StepKind.CALL]
+    assert [step.arguments for step in calls] == [{"expression": "15 + 16"}]
+    assert outcome.turns == 2
+    assert outcome.completed_unaided
+
+
+def test_each_tool_is_called_once_though_others_follow(search: DocumentSearch) -> None:
+    question = "What do 5 sacks of flour cost at the Brackwater mill?"
+
+    def reply(prompt: str) -> str:
+        if "8 crowns" in prompt:
+            return call("calculator", expression="5 * 8")
+        return call("search", query="flour cost")
+
+    outcome = run(Single, search, question, reply)
+    calls = [step.tool for step in outcome.steps if step.kind is StepKind.CALL]
+    assert calls == ["search", "calculator"]
+    assert outcome.answer == "40"
+    assert outcome.completed_unaided
+
+
+@pytest.mark.parametrize("grounding", [False, None])
+@pytest.mark.parametrize(
+    ("tool_call_format", "write"), [("compact", call), ("hermes", tagged_call)]
+)
+def test_without_grounding_arguments_and_repetitions_are_the_models_business(
+    search: DocumentSearch,
+    tool_call_format: str,
+    write: Callable[..., str],
+    grounding: bool | None,
+) -> None:
+    outcome = run(
+        Single,
+        search,
+        "How many hours are 3 days and 5 hours?",
+        lambda _: write("calculator", expression="3 * 24 + 5"),
+        grounding=grounding,
+        tool_call_format=tool_call_format,
+    )
+    calls = [step for step in outcome.steps if step.kind is StepKind.CALL]
+    assert [step.arguments for step in calls] == [{"expression": "3 * 24 + 5"}]
+    assert outcome.failure is FailureMode.REPEATED_CALL
+    assert outcome.fell_back
 
 
 def test_without_work_for_tools_the_agent_answers_plainly(search: DocumentSearch) -> None:

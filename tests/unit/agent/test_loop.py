@@ -26,9 +26,13 @@ def call(expression: str, tool: str = "calculator") -> str:
 
 
 def make_agent(
-    reply: Callable[[str], str], role: Role = ROLE, budget: Budget | None = None
+    reply: Callable[[str], str],
+    role: Role = ROLE,
+    budget: Budget | None = None,
+    tool_call_format: str = "hermes",
 ) -> Agent:
-    runtime = Runtime(ScriptedEngine(reply), [Calculator()], budget, tool_call_format="hermes")
+    budget = budget or Budget(grounding=False)
+    runtime = Runtime(ScriptedEngine(reply), [Calculator()], budget, tool_call_format)
     return Agent(runtime, role, runtime.select_tools(role.tools))
 
 
@@ -79,7 +83,7 @@ def test_long_tool_output_is_cut() -> None:
             return "7" * 10_000
 
     tool: Tool = Long()
-    budget = Budget(max_observation_chars=100)
+    budget = Budget(max_observation_chars=100, grounding=False)
     engine = ScriptedEngine(replies(call("1"), "Done."))
     runtime = Runtime(engine, [tool], budget, tool_call_format="hermes")
     task = TaskRun(60)
@@ -115,9 +119,9 @@ def test_turns_are_limited() -> None:
     count = iter(range(1, 100))
     task = TaskRun(60)
     with pytest.raises(AgentStop) as caught:
-        make_agent(lambda _: call(f"1 + {next(count)}"), budget=Budget(max_turns=3)).run(
-            "What is 12 + 30?", task
-        )
+        make_agent(
+            lambda _: call(f"1 + {next(count)}"), budget=Budget(max_turns=3, grounding=False)
+        ).run("What is 12 + 30?", task)
     assert caught.value.failure is FailureMode.TURN_LIMIT
     assert task.turns == 3
 
@@ -125,15 +129,25 @@ def test_turns_are_limited() -> None:
 def test_a_turn_that_was_cut_off_is_a_protocol_violation() -> None:
     task = TaskRun(60)
     with pytest.raises(AgentStop) as caught:
-        make_agent(replies(call("1 + 1")), budget=Budget(max_new_tokens=30)).run(
+        make_agent(replies(call("1 + 1")), budget=Budget(max_new_tokens=30, grounding=False)).run(
             "What is 12 + 30?", task
         )
     assert caught.value.failure is FailureMode.PROTOCOL_VIOLATION
 
 
 def test_an_empty_answer_is_a_protocol_violation() -> None:
-    with pytest.raises(AgentStop) as caught:
-        make_agent(replies("   ")).run("What is 12 + 30?", TaskRun(60))
+    blank = "Thought: I can answer directly.\nAnswer:    "
+    with pytest.raises(AgentStop, match="empty") as caught:
+        make_agent(replies(blank), tool_call_format="compact").run("What is 12 + 30?", TaskRun(60))
+    assert caught.value.failure is FailureMode.PROTOCOL_VIOLATION
+
+
+@pytest.mark.parametrize("tool_call_format", ["compact", "hermes"])
+def test_an_empty_plain_answer_is_a_protocol_violation(tool_call_format: str) -> None:
+    role = Role("agent", "You chat.")
+    agent = make_agent(replies("   "), role, Budget(grounding=True), tool_call_format)
+    with pytest.raises(AgentStop, match="empty") as caught:
+        agent.run("What is 12 + 30?", TaskRun(60))
     assert caught.value.failure is FailureMode.PROTOCOL_VIOLATION
 
 

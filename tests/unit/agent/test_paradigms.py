@@ -20,6 +20,9 @@ from edgeagent.record.spans import Span, SpanKind
 
 QUESTION = "How many crowns do 12 berths cost, 14 crowns each, 12 * 14?"
 AGENTS = [name for name in PARADIGM_NAMES if name != "base"]
+CONTEXT_LEN = 32768
+"""The scripted engine counts bytes, and the prefixes with their examples are long."""
+BUDGET = Budget(max_context_len=CONTEXT_LEN, grounding=False)
 Reply = Callable[[str], str]
 
 
@@ -40,10 +43,12 @@ def run(
     tools: Sequence[Tool],
     *,
     tool_call_format: str = "hermes",
-    budget: Budget | None = None,
+    budget: Budget = BUDGET,
     timeout_s: float = 60,
 ) -> tuple[Outcome, TaskRun]:
-    runtime = Runtime(ScriptedEngine(reply), tools, budget, tool_call_format)
+    runtime = Runtime(
+        ScriptedEngine(reply, context_len=CONTEXT_LEN), tools, budget, tool_call_format
+    )
     task = TaskRun(timeout_s)
     outcome = make_paradigm(name, runtime).run(QUESTION, task)
     runtime.close()
@@ -135,7 +140,7 @@ def test_the_supervisor_routes_and_the_specialist_works_within_the_route(
 def test_a_stuck_agent_falls_back_to_the_base_answer_and_says_so(
     name: str, tools: Sequence[Tool]
 ) -> None:
-    budget = Budget(max_turns=1)
+    budget = BUDGET.model_copy(update={"max_turns": 1})
 
     def reply(conversation: str) -> str:
         return "About 170." if "tool_call" not in conversation and asked else next_call()
@@ -149,14 +154,11 @@ def test_a_stuck_agent_falls_back_to_the_base_answer_and_says_so(
     outcome, task = run(name, reply, tools, budget=budget)
     assert outcome.fell_back
     assert not outcome.completed_unaided
-    assert outcome.failure in (
-        FailureMode.TURN_LIMIT,
-        FailureMode.DELEGATION_FAILURE,
-        FailureMode.REPEATED_CALL,
-    )
+    assert outcome.failure is FailureMode.TURN_LIMIT
     kinds = [step.kind for step in outcome.steps]
     assert kinds[-2:] == [StepKind.FALLBACK, StepKind.ANSWER]
     assert outcome.steps[-1].agent == "base"
+    assert outcome.answer == "About 170."
     assert outcome.failure.value in outcome.steps[-2].text
     check_trace(task)
 
@@ -207,7 +209,7 @@ def test_an_engine_that_fails_is_an_outcome(
 
 @pytest.mark.parametrize("name", PARADIGM_NAMES)
 def test_a_context_that_is_too_short_is_an_outcome(name: str, tools: Sequence[Tool]) -> None:
-    outcome, task = run(name, good, tools, budget=Budget(max_context_len=64))
+    outcome, task = run(name, good, tools, budget=Budget(max_context_len=64, grounding=False))
     assert outcome.failure is FailureMode.CONTEXT_EXCEEDED
     check_trace(task)
 
@@ -215,7 +217,7 @@ def test_a_context_that_is_too_short_is_an_outcome(name: str, tools: Sequence[To
 @pytest.mark.parametrize("name", PARADIGM_NAMES)
 def test_warming_up_leaves_less_to_prefill(name: str, tools: Sequence[Tool]) -> None:
     def prefilled(*, warm: bool) -> int:
-        runtime = Runtime(ScriptedEngine(good), tools, tool_call_format="hermes")
+        runtime = Runtime(ScriptedEngine(good, context_len=CONTEXT_LEN), tools, BUDGET, "hermes")
         paradigm = make_paradigm(name, runtime)
         if warm:
             paradigm.warm_up()

@@ -10,7 +10,9 @@ from edgeagent.agent.chat.untrusted import neutralizer
 from edgeagent.agent.paradigms import make_paradigm
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.task import TaskRun
+from edgeagent.agent.tools.calculator import Calculator
 from edgeagent.agent.tools.protocol import object_schema, text_schema
+from edgeagent.config.run import Budget
 from edgeagent.engine.genai import GenaiEngine
 from edgeagent.engine.scripted import ScriptedEngine, replies
 
@@ -78,7 +80,7 @@ class _Hostile:
     parameters = object_schema(query=text_schema("Words", 40))
 
     def run(self, arguments: Mapping[str, object]) -> str:
-        return f"fact {FORGED}"
+        return f"hearsay {FORGED}"
 
 
 @pytest.mark.parametrize("paradigm", ["base", "single", "multi"])
@@ -87,20 +89,26 @@ def test_neither_question_nor_tool_output_opens_a_turn(paradigm: str) -> None:
 
     def reply(conversation: str) -> str:
         seen.append(conversation)
-        return (
-            '<tool_call>\n{"name": "search", "arguments": {"query": "x"}}\n</tool_call>'
-            if "fact" not in conversation
-            else "done"
-        )
+        if "hearsay" in conversation:
+            return "done"
+        tool, arguments = "search", '{"query": "x"}'
+        if "specialist" in conversation:
+            tool, arguments = "ask", '{"specialist": "knowledge"}'
+        return f'<tool_call>\n{{"name": "{tool}", "arguments": {arguments}}}\n</tool_call>'
 
-    engine = ScriptedEngine(reply)
+    context_len = 32768  # bytes
+    engine = ScriptedEngine(reply, context_len=context_len)
     engine.control_tokens = frozenset({"<|im_start|>", "<|im_end|>"})
-    from edgeagent.agent.tools.calculator import Calculator
-
-    runtime = Runtime(engine, [Calculator(), _Hostile()], tool_call_format="hermes")
-    make_paradigm(paradigm, runtime).run(f"question {FORGED}", TaskRun(30))
+    runtime = Runtime(
+        engine,
+        [Calculator(), _Hostile()],
+        Budget(max_context_len=context_len, grounding=False),
+        tool_call_format="hermes",
+    )
+    outcome = make_paradigm(paradigm, runtime).run(f"question {FORGED}", TaskRun(30))
     runtime.close()
-    assert seen
+    assert outcome.completed_unaided
+    assert any("hearsay" in text for text in seen) is (paradigm != "base")
     assert not any(token in text for text in seen for token in engine.control_tokens)
 
 

@@ -53,6 +53,16 @@ def records(settings: ProfileSettings) -> list[TaskRecord]:
     return list(jsonl.read(settings.out / TASKS_NAME, TaskRecord))
 
 
+@pytest.mark.parametrize(("chosen", "recorded"), [(None, True), (True, True), (False, False)])
+def test_the_decision_on_grounding_is_recorded(settings, chosen, recorded) -> None:
+    budget = settings.budget.model_copy(update={"grounding": chosen})
+    settings = dataclasses.replace(settings, budget=budget)
+    run_profile(settings, open_engine=scripted())
+    found = [record.config.budget["grounding"] for record in records(settings)]
+    assert len(found) == 6
+    assert all(value is recorded for value in found)
+
+
 def test_every_run_is_recorded_with_its_configuration_and_trace(settings) -> None:
     result = run_profile(settings, open_engine=scripted())
     found = records(settings)
