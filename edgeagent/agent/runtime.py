@@ -11,7 +11,6 @@ from edgeagent.agent.formats import tool_format
 from edgeagent.agent.tools.protocol import Tool
 from edgeagent.config.run import Budget
 from edgeagent.engine.protocol import Engine, Session
-from edgeagent.errors import ConfigError
 
 
 class Runtime:
@@ -55,15 +54,8 @@ class Runtime:
         return tuple(conversation.session for conversation in self._conversations.values())
 
     def select_tools(self, names: Sequence[str]) -> tuple[Tool, ...]:
-        """Return the tools of these names that are there, in this order.
-
-        Raises:
-            ConfigError: None of them is there.
-        """
-        found = tuple(self.tools[name] for name in names if name in self.tools)
-        if names and not found:
-            raise ConfigError(f"None of the tools {', '.join(names)} is available.")
-        return found
+        """Return the tools of these names that are there, in this order."""
+        return tuple(self.tools[name] for name in names if name in self.tools)
 
     def close(self) -> None:
         """Free all caches."""

@@ -67,7 +67,7 @@ class Workbench:
         """Return a paradigm by name.
 
         Raises:
-            ConfigError: There is none of that name, or a tool it needs is missing.
+            ConfigError: There is none of that name.
         """
         if name not in self._paradigms:
             self._paradigms[name] = make_paradigm(name, self.runtime)

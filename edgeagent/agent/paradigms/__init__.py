@@ -24,7 +24,7 @@ def make_paradigm(name: str, runtime: Runtime) -> Paradigm:
     """Return a paradigm that works with this runtime.
 
     Raises:
-        ConfigError: There is no paradigm of that name, or a tool it needs is missing.
+        ConfigError: There is no paradigm of that name.
     """
     if name not in _PARADIGMS:
         raise ConfigError(f"There is no paradigm {name!r}; choose {', '.join(PARADIGM_NAMES)}.")

@@ -23,9 +23,11 @@ class Multi:
     def __init__(self, runtime: Runtime) -> None:
         """Prepare; nothing is prefilled yet."""
         self._base = Base(runtime)
+        # Without documents there is nothing to search, and so nobody to ask about them.
         specialists = {
-            role.name: Agent(runtime, role, runtime.select_tools(role.tools))
+            role.name: Agent(runtime, role, tools)
             for role in SPECIALISTS
+            if (tools := runtime.select_tools(role.tools)) or not role.tools
         }
         self._ask = _Ask(specialists)
         self._supervisor = Agent(runtime, SUPERVISOR, (self._ask,))

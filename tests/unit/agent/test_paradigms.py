@@ -136,9 +136,12 @@ def test_the_supervisor_routes_and_the_specialist_works_within_the_route(
     assert (route.kind, route.agent, route.name) == (SpanKind.ORCHESTRATE, "supervisor", "ask")
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize(
+    ("name", "failure"),
+    [("single", FailureMode.TURN_LIMIT), ("multi", FailureMode.DELEGATION_FAILURE)],
+)
 def test_a_stuck_agent_falls_back_to_the_base_answer_and_says_so(
-    name: str, tools: Sequence[Tool]
+    name: str, failure: FailureMode, tools: Sequence[Tool]
 ) -> None:
     budget = BUDGET.model_copy(update={"max_turns": 1})
 
@@ -154,7 +157,7 @@ def test_a_stuck_agent_falls_back_to_the_base_answer_and_says_so(
     outcome, task = run(name, reply, tools, budget=budget)
     assert outcome.fell_back
     assert not outcome.completed_unaided
-    assert outcome.failure is FailureMode.TURN_LIMIT
+    assert outcome.failure is failure
     kinds = [step.kind for step in outcome.steps]
     assert kinds[-2:] == [StepKind.FALLBACK, StepKind.ANSWER]
     assert outcome.steps[-1].agent == "base"
@@ -238,3 +241,10 @@ def test_names_are_checked(tools: Sequence[Tool], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="base, single, multi"):
         make_paradigm("nonsense", runtime)
     runtime.close()
+
+
+def test_without_documents_nobody_is_asked_about_them() -> None:
+    outcome, _ = run("multi", good, (Calculator(),))
+    assert outcome.answer == "It is 168."
+    asked = [step.arguments for step in outcome.steps if step.kind is StepKind.ROUTE]
+    assert asked == [{"specialist": "quantitative"}]

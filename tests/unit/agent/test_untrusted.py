@@ -89,7 +89,7 @@ def test_neither_question_nor_tool_output_opens_a_turn(paradigm: str) -> None:
 
     def reply(conversation: str) -> str:
         seen.append(conversation)
-        if "hearsay" in conversation:
+        if "hearsay" in conversation or "[tool]done" in conversation:
             return "done"
         tool, arguments = "search", '{"query": "x"}'
         if "specialist" in conversation:
