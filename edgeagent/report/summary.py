@@ -280,6 +280,11 @@ def _notes(run: Run, groups: Mapping[str, Sequence[TaskMetrics]]) -> list[str]:
         )
     if run.sessions and not run.cold and all(m.rss_peak_bytes is None for m in _all(groups)):
         notes.append("No reading of resident memory lies within a task run.")
+    if run.config.budget.get("grounding"):
+        notes.append(
+            "Agents were grounded: tools offered themselves and arguments came from what was said, "
+            "so a gain over base is that of the model and the harness together (docs/agents.md)."
+        )
     if run.config.repeat == 1:
         notes.append(
             "Every task was run once: the intervals cover the choice of tasks, not how much a "

@@ -190,3 +190,10 @@ def test_notes_tell_of_an_unfinished_run_and_of_gaps_in_sampling(runs, rss) -> N
 def test_summary_survives_json(runs, no_package) -> None:
     summary = _summary(runs, [runs.task("a")], [runs.batch((no_package,), {})])
     assert Summary.model_validate_json(summary.model_dump_json()) == summary
+
+
+@pytest.mark.parametrize("grounding", [True, False])
+def test_grounded_agents_are_not_credited_alone(runs, grounding: bool) -> None:
+    config = runs.config(budget={"max_turns": 5, "grounding": grounding})
+    summary = _summary(runs, [runs.task("a").model_copy(update={"config": config})])
+    assert any("harness" in note for note in summary.notes) == grounding
