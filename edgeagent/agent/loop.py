@@ -13,7 +13,7 @@ from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.protocol import Offer, Tool, offers
 from edgeagent.agent.tools.sentences import sentences
 from edgeagent.engine.protocol import DecodeParams
-from edgeagent.errors import ToolError
+from edgeagent.errors import EdgeAgentError, ToolError
 from edgeagent.record.outcome import FailureMode, Step, StepKind
 from edgeagent.record.spans import SpanKind
 
@@ -198,6 +198,10 @@ class Agent:
                 output = tool.run(call.arguments)
             except ToolError as error:
                 output = f"{_ERROR}{error}"
+            except (AgentStop, EdgeAgentError):
+                raise
+            except Exception as error:  # a defect of somebody's tool must not end a whole run
+                output = f"{_ERROR}the tool failed ({type(error).__name__})"
         shown = self._runtime.neutralize(output[: self._runtime.budget.max_observation_chars])
         task.add(Step(agent=self.role.name, kind=StepKind.OBSERVATION, text=shown, tool=call.tool))
         return shown

@@ -72,6 +72,26 @@ def test_the_failure_of_a_tool_is_an_observation() -> None:
     assert "division by zero" in observation.text
 
 
+def test_a_defect_of_a_tool_is_an_observation_too() -> None:
+    class Broken:
+        name = "calculator"
+        is_delegate = False
+        description = "Breaks"
+        parameters = Calculator.parameters
+
+        def run(self, arguments: Mapping[str, object]) -> str:
+            raise KeyError("secret detail")
+
+    tool: Tool = Broken()
+    engine = ScriptedEngine(replies(call("1 + 1"), "That did not work."), context_len=32768)
+    budget = Budget(max_context_len=32768, grounding=False)
+    runtime = Runtime(engine, [tool], budget, tool_call_format="hermes")
+    task = TaskRun(60)
+    assert Agent(runtime, ROLE, [tool]).run("What is 1 + 1?", task) == "That did not work."
+    observation = next(step for step in task.steps if step.kind is StepKind.OBSERVATION)
+    assert observation.text == "Error: the tool failed (KeyError)"
+
+
 def test_long_tool_output_is_cut() -> None:
     class Long:
         name = "calculator"
