@@ -66,6 +66,8 @@ def command(
     """
     if not question.strip():
         raise ConfigError("The question is empty; write it as the last argument.")
+    if documents is not None and not documents.is_dir():
+        raise ConfigError(f"{documents} is not a folder of documents.")
     with progress_display(quiet=quiet) as display:
         package = get_package(model, display)
     bench = Workbench(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,25 +31,32 @@ def import_runtime() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Provider:
-    """How the runtime names an execution provider and how it says that it has it."""
+    """The names of an execution provider: in a package's configuration and in onnxruntime."""
 
+    config_name: str
     runtime_name: str
-    is_available: Callable[[Any], bool]
 
 
 _PROVIDERS = {
-    "cuda": _Provider("cuda", lambda og: bool(og.is_cuda_available())),
-    "dml": _Provider("dml", lambda og: bool(og.is_dml_available())),
-    "openvino": _Provider("OpenVINO", lambda og: bool(og.is_openvino_available())),
-    "qnn": _Provider("qnn", lambda og: bool(og.is_qnn_available())),
-    "webgpu": _Provider("WebGPU", lambda og: bool(og.is_webgpu_available())),
+    "cuda": _Provider("cuda", "CUDAExecutionProvider"),
+    "dml": _Provider("dml", "DmlExecutionProvider"),
+    "openvino": _Provider("OpenVINO", "OpenVINOExecutionProvider"),
+    "qnn": _Provider("qnn", "QNNExecutionProvider"),
+    "webgpu": _Provider("WebGPU", "WebGpuExecutionProvider"),
 }
 
 
 def available_eps() -> tuple[str, ...]:
-    """Return the execution providers that the installed runtime has, `cpu` first."""
-    og = import_runtime()
-    return ("cpu", *(name for name, ep in _PROVIDERS.items() if ep.is_available(og)))
+    """Return the execution providers that the installed runtime was built with, `cpu` first.
+
+    onnxruntime is asked, because onnxruntime-genai's own `is_*_available` also say yes to
+    providers that then fail to load.
+    """
+    disable_dependency_telemetry()
+    import onnxruntime
+
+    built_in = set(onnxruntime.get_available_providers())
+    return ("cpu", *(name for name, ep in _PROVIDERS.items() if ep.runtime_name in built_in))
 
 
 def open_model(folder: Path, config: EngineConfig) -> tuple[Any, str]:
@@ -65,13 +71,13 @@ def open_model(folder: Path, config: EngineConfig) -> tuple[Any, str]:
         native = og.Config(str(folder))
         native.clear_providers()
         if config.ep != "cpu":
-            provider = _PROVIDERS.get(config.ep)
-            if provider is None or not provider.is_available(og):
+            available = available_eps()
+            if config.ep not in available:
                 raise EngineError(
                     f"The execution provider {config.ep!r} is not in the installed runtime, which "
-                    f"has {', '.join(available_eps())}."
+                    f"has {', '.join(available)}."
                 )
-            native.append_provider(provider.runtime_name)
+            native.append_provider(_PROVIDERS[config.ep].config_name)
         native.overlay(json.dumps(_overlay(config)))
         return og.Model(native), config.ep
     except EngineError:

@@ -114,6 +114,8 @@ def test_prefix_is_cached_and_nothing_is_prefilled_twice(
         (("profile", "--suite", "no-such-suite"), 2, "no-such-suite"),
         (("profile", "--paradigms", "swarm"), 2, "swarm"),
         (("run", "missing.gguf", "hello"), 2, "missing.gguf"),
+        (("run", "smollm2-135m-instruct", " "), 2, "empty"),
+        (("run", "smollm2-135m-instruct", "--documents", "nowhere", "hello"), 2, "nowhere"),
         (("export", "missing.gguf"), 2, "missing.gguf"),
         (("report", "no-such-run"), 8, "no-such-run"),
     ],
