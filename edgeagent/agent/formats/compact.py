@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 
 from edgeagent.agent.chat.template import Message
+from edgeagent.agent.formats.examples import example_messages
 from edgeagent.agent.formats.protocol import Call, Example, Prefix, Turn
 from edgeagent.agent.formats.schema import json_rule, literal
 from edgeagent.agent.tools.protocol import Offer, Tool
@@ -42,13 +44,8 @@ class CompactFormat:
             lines += ["Tools:", *(f"- {tool.name}: {tool.description}" for tool in tools)]
         messages: list[Message] = [{"role": "system", "content": "\n".join(lines)}]
         for example in examples:
-            messages.append(self.question(example.question))
-            results = (*example.observations, None)
-            for turn, observation in zip(example.turns, results, strict=True):
-                opening = _REPORT if example.observations else _DIRECT
-                messages.append(self.reply(_write(turn, opening)))
-                if observation is not None:
-                    messages.append(self.observation(observation, example.question))
+            opening = _REPORT if example.observations else _DIRECT
+            messages += example_messages(self, example, partial(_write, opening))
         return Prefix(tuple(messages))
 
     def grammar(
@@ -104,7 +101,7 @@ def _calling(tool: str) -> str:
     return f"{_THOUGHT}I must use {tool}.\n{_CALL}{tool} "
 
 
-def _write(turn: Turn, opening: str) -> str:
+def _write(opening: str, turn: Turn) -> str:
     if turn.call is None:
         return f"{opening}{turn.answer}"
     return f"{_calling(turn.call.tool)}{json.dumps(turn.call.arguments)}"

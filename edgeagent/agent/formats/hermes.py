@@ -17,11 +17,14 @@ import json
 from collections.abc import Sequence
 
 from edgeagent.agent.chat.template import Message
+from edgeagent.agent.formats.examples import example_messages
 from edgeagent.agent.formats.protocol import Call, Example, Prefix, Turn
 from edgeagent.agent.formats.schema import json_rule, literal
 from edgeagent.agent.tools.protocol import Offer, Tool, describe
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+_TEXT = r"/[^\s<>{\[`](?s:.*)/ & ~/(?s:.*)<\/?tool_call(?s:.*)/"
+"""An answer begins like a sentence, not like code or a call without its tags, and has no tags."""
 
 
 class HermesFormat:
@@ -35,14 +38,9 @@ class HermesFormat:
         """Return the instructions and the examples; the template shows the tools."""
         messages: list[Message] = [{"role": "system", "content": instructions}]
         for example in examples:
-            if tools and not example.observations:
-                continue
-            messages.append(self.question(example.question))
-            results = (*example.observations, None)
-            for turn, observation in zip(example.turns, results, strict=True):
-                messages.append(self.reply(_write(turn)))
-                if observation is not None:
-                    messages.append(self.observation(observation, example.question))
+            # A model that knows the format needs no example of not using a tool.
+            if example.observations or not tools:
+                messages += example_messages(self, example, _write)
         return Prefix(tuple(messages), tuple(describe(tool) for tool in tools) or None)
 
     def grammar(
@@ -54,9 +52,8 @@ class HermesFormat:
         quotes: Sequence[str] = (),
     ) -> str:
         """Return the grammar of one turn."""
-        # An answer begins like a sentence: not like code or a call without its tags.
-        text = r"/[^\s<>{\[`][^<]*/"
-        rules = [f"text: {text}"]
+        del has_result, quotes  # these models answer in their own words
+        rules = [f"TEXT: {_TEXT}"]
         calls: list[str] = []
         for index, tool in enumerate(tools):
             calls += [f"tagged_{index}", f"call_{index}"]
@@ -67,9 +64,9 @@ class HermesFormat:
             rules.append(f'call_{index}: {literal(opening)} args_{index} "}}"')
             rules.append(f"args_{index}: {json_rule(tool.parameters)}")
         if not calls:
-            start = "text"
+            start = "TEXT"
         elif may_answer:
-            start = f"text | {' | '.join(calls)}"
+            start = f"TEXT | {' | '.join(calls)}"
         else:
             start = " | ".join(calls)
         return "\n".join([f"start: {start}", *rules])

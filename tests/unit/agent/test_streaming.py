@@ -10,7 +10,9 @@ from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.task import Silent, TaskRun
 from edgeagent.agent.tools.calculator import Calculator
 from edgeagent.config.run import Budget
+from edgeagent.engine.grammar import SINGLE_BYTES, GrammarMatcher, GrammarTokenizer
 from edgeagent.engine.scripted import ScriptedEngine, replies
+from edgeagent.errors import EngineError
 
 
 class Collector(Silent):
@@ -74,3 +76,23 @@ def test_native_calls_are_not_streamed(tags: tuple[str, str]) -> None:
 )
 def test_unfinished_turns(name: str, text: str, answer: str) -> None:
     assert tool_format(name).answer_part(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("if a < b: return <b>x</b>", True),
+        ("It is 5.", True),
+        ("I call <tool_call>", False),
+        ("{}", False),
+        ("```json", False),
+    ],
+)
+def test_hermes_answers_may_hold_anything_but_tags(text: str, allowed: bool) -> None:
+    grammar = tool_format("hermes").grammar((Calculator(),), may_answer=True)
+    matcher = GrammarMatcher(GrammarTokenizer(SINGLE_BYTES, None, ()), grammar)
+    if allowed:
+        matcher.consume(list(text.encode()))
+    else:
+        with pytest.raises(EngineError):
+            matcher.consume(list(text.encode()))

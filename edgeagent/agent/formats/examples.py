@@ -1,0 +1,26 @@
+"""Worked examples as real turns of a conversation: what every format does alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeagent.agent.chat.template import Message
+from edgeagent.agent.formats.protocol import Example, ToolFormat, Turn
+
+
+def example_messages(
+    text_format: ToolFormat, example: Example, write: Callable[[Turn], str]
+) -> list[Message]:
+    """Return question, turns and observations of an example.
+
+    Args:
+        text_format: Says which role a message has.
+        example: The example.
+        write: Writes one turn as the model shall write it.
+    """
+    messages = [text_format.question(example.question)]
+    for turn, observation in zip(example.turns, (*example.observations, None), strict=True):
+        messages.append(text_format.reply(write(turn)))
+        if observation is not None:
+            messages.append(text_format.observation(observation, example.question))
+    return messages
