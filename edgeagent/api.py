@@ -35,8 +35,11 @@ from edgeagent.record.spans import Trace
 from edgeagent.report.model import Summary
 from edgeagent.report.write import write_report
 
+OnAnswer = Callable[[str], None]
+"""Told each piece of the answer, for streaming to a user."""
+
 OnText = Callable[[str, str], None]
-"""Told the role and each piece of text that it generates."""
+"""Told the role and each piece of text that it generates, thoughts and calls included."""
 
 OnStep = Callable[[Step], None]
 """Told each finished step."""
@@ -102,6 +105,7 @@ class Assistant:
         question: str,
         paradigm: str = "single",
         *,
+        on_answer: OnAnswer | None = None,
         on_text: OnText | None = None,
         on_step: OnStep | None = None,
     ) -> Outcome:
@@ -110,7 +114,8 @@ class Assistant:
         Args:
             question: What the user asks.
             paradigm: `base`, `single` or `multi`.
-            on_text: Called with each piece of generated text, for streaming.
+            on_answer: Called with each piece of the answer, for streaming.
+            on_text: Called with the role and each piece of generated text.
             on_step: Called with each thought, call, observation and answer.
 
         Returns:
@@ -119,7 +124,7 @@ class Assistant:
         Raises:
             ConfigError: There is no such paradigm.
         """
-        outcome, task = self._bench.run(paradigm, question, _Callbacks(on_text, on_step))
+        outcome, task = self._bench.run(paradigm, question, _Callbacks(on_answer, on_text, on_step))
         self.last_trace = task.recorder.trace()
         return outcome
 
@@ -186,11 +191,18 @@ def profile(
 
 
 class _Callbacks(Silent):
-    """Two optional functions as a listener."""
+    """Optional functions as a listener."""
 
-    def __init__(self, on_text: OnText | None, on_step: OnStep | None) -> None:
+    def __init__(
+        self, on_answer: OnAnswer | None, on_text: OnText | None, on_step: OnStep | None
+    ) -> None:
+        self._on_answer = on_answer
         self._on_text = on_text
         self._on_step = on_step
+
+    def on_answer(self, text: str) -> None:
+        if self._on_answer is not None:
+            self._on_answer(text)
 
     def on_text(self, agent: str, text: str) -> None:
         if self._on_text is not None:
