@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from pydantic import ValidationError
 
+from edgeagent.config.child import child_options, python_module
 from edgeagent.errors import ResourceError
 from edgeagent.meter.sampler_job import SamplerJob, SamplerMessage, SamplerSummary
 from edgeagent.record import jsonl
@@ -161,13 +160,11 @@ class _Child:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         try:
             self._process = subprocess.Popen(
-                # -P: a file of the working directory must not stand in for a module.
-                [sys.executable, "-P", "-m", "edgeagent.meter.sampler_main"],
+                python_module("edgeagent.meter.sampler_main"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
-                env=os.environ | {"PYTHONPATH": _import_path()},
-                **_own_group(),
+                **child_options(),
             )
         except OSError as error:
             self._stderr.close()
@@ -214,15 +211,3 @@ class _Child:
             with contextlib.suppress(ValidationError):
                 self.messages.put(SamplerMessage.model_validate_json(line))
         self.messages.put(None)
-
-
-def _import_path() -> str:
-    """Return this process's import path for the child, wherever edgeagent was imported from."""
-    return os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-
-
-def _own_group() -> dict[str, Any]:
-    """Return `Popen` options that keep a terminal's Ctrl-C away while Python still starts."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"process_group": 0}

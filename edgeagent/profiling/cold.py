@@ -7,15 +7,14 @@ of one paradigm, runs a few tasks and waits; meanwhile this process reads its me
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any, cast
 
+from edgeagent.config.child import child_options, python_module
 from edgeagent.config.suite import TaskSpec
 from edgeagent.errors import EngineError
 from edgeagent.meter.process import discover_process
@@ -116,12 +115,10 @@ class _Worker:
 
     def __init__(self, job: Mapping[str, object]) -> None:
         self._process = subprocess.Popen(
-            # -P: a file of the working directory must not stand in for a module.
-            [sys.executable, "-P", "-m", "edgeagent.profiling.cold_worker"],
+            python_module("edgeagent.profiling.cold_worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ
-            | {"PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)},
+            **child_options(),
         )
         self.pid = self._process.pid
         self._stdin = cast("IO[bytes]", self._process.stdin)
@@ -131,8 +128,7 @@ class _Worker:
         self._ended = False
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        self._stdin.write(json.dumps(job).encode() + b"\n")
-        self._stdin.flush()
+        self._send(json.dumps(job))
 
     def _listen(self) -> None:
         for line in self._stdout:
@@ -162,8 +158,12 @@ class _Worker:
 
     def proceed(self) -> None:
         """Let a worker go on that waits to be looked at."""
-        self._stdin.write(b"\n")
-        self._stdin.flush()
+        self._send("")
+
+    def _send(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # it has ended; waiting for its message tells why
+            self._stdin.write(line.encode() + b"\n")
+            self._stdin.flush()
 
     def __enter__(self) -> _Worker:
         return self

@@ -25,8 +25,9 @@ def main() -> int:
     except EdgeAgentError as error:
         _say(failed=str(error))
         return error.exit_code
-    except KeyboardInterrupt:  # Ctrl-C reaches the whole process group; the parent handles it
-        return 130
+    except Exception as error:  # the parent shows it; a traceback would tell its user nothing
+        _say(failed=f"{type(error).__name__}: {error}")
+        return 1
     sys.stdin.read()  # measured from outside until the parent closes the pipe
     return 0
 

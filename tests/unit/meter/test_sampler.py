@@ -278,7 +278,7 @@ def test_an_interpreter_that_cannot_be_started(
 def test_a_child_that_fails_at_once_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampler_module, "_import_path", lambda: str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     broken = tmp_path / "edgeagent"
     broken.mkdir()
     (broken / "__init__.py").write_text("raise ImportError('broken installation')\n")
@@ -287,7 +287,7 @@ def test_a_child_that_fails_at_once_says_why(
 
 
 def test_a_child_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampler_module, "_import_path", lambda: str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(sampler_module, "START_TIMEOUT_S", 0.5)
     monkeypatch.setattr(sampler_module, "STOP_TIMEOUT_S", 0.2)
     hanging = tmp_path / "edgeagent"
