@@ -21,12 +21,16 @@ from edgeagent.export.protocol import ModelFacts
 
 start = time.perf_counter()
 export_gguf(Path(sys.argv[1]), Path(sys.argv[2]), facts=ModelFacts(model_id="smollm2"))
-memory = psutil.Process().memory_info()
-peak = getattr(memory, "peak_wset", 0)
-if not peak:
+status = Path("/proc/self/status")
+if status.is_file():
+    # Not ru_maxrss: before exec a child is its parent, and that size stays in the figure.
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    peak = int(fields["VmHWM"].split()[0]) * 1024
+elif sys.platform == "win32":
+    peak = psutil.Process().memory_info().peak_wset
+else:
     import resource
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"seconds": time.perf_counter() - start, "peak_bytes": peak}))
 """
 

