@@ -10,7 +10,8 @@ from pathlib import Path
 
 import edgeagent
 from edgeagent.clock import utc_now_iso
-from edgeagent.export.gguf.reader import GGUFFile, TensorInfo
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
+from edgeagent.export.checkpoint.protocol import TensorInfo
 from edgeagent.export.pack.storage import storage_of
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.settings import ExportSettings

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import edgeagent
 from edgeagent.errors import MissingExtraError
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 from edgeagent.export.families import Family, family_of
 from edgeagent.export.genai_config import CONFIG_NAME, DATA_NAME, MODEL_NAME, genai_config
-from edgeagent.export.gguf.reader import GGUFFile
 from edgeagent.export.manifest import PackageFacts, write_manifest
 from edgeagent.export.preflight import check_resources
 from edgeagent.export.protocol import (

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from edgeagent.errors import ResourceError
-from edgeagent.export.gguf.reader import GGUFFile
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 from edgeagent.export.pack.storage import storage_of
 from edgeagent.export.settings import ExportSettings
 from edgeagent.export.shape import DecoderShape

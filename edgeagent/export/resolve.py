@@ -133,7 +133,7 @@ def _file_target(path: Path) -> Target:
 
 def _tool_call_format(path: Path) -> ToolCallFormat:
     """Tell from the chat template inside a GGUF how its model writes tool calls."""
-    from edgeagent.export.gguf.reader import GGUFFile
+    from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 
     with GGUFFile.open(path) as gguf:
         template = gguf.get_str("tokenizer.chat_template", "")

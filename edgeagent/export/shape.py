@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeagent.errors import DamagedFileError, UnsupportedError
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 from edgeagent.export.families import Family
-from edgeagent.export.gguf.reader import GGUFFile
 
 # Far above every model that fits an edge device; they stop absurd numbers, not large models.
 _LIMITS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgeagent.errors import DamagedFileError, UnsupportedError
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 from edgeagent.export.families import Family
-from edgeagent.export.gguf.reader import GGUFFile
 from edgeagent.export.pack.storage import storage_of
 from edgeagent.export.shape import DecoderShape
 

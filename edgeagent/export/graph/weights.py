@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.errors import DamagedFileError
+from edgeagent.export.checkpoint.blocks import dequantize
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 from edgeagent.export.families import Family
-from edgeagent.export.gguf.blocks import dequantize
-from edgeagent.export.gguf.reader import GGUFFile
 from edgeagent.export.graph.external import ExternalData, Region, external_tensor
 from edgeagent.export.graph.rotary import half_split_order, rotary_tables
 from edgeagent.export.graph.stored import (

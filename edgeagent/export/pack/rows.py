@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgeagent.export.gguf.blocks import UnpackedBlocks, dequantize, unpack
-from edgeagent.export.gguf.types import BlockType
+from edgeagent.export.checkpoint.blocks import UnpackedBlocks, dequantize, unpack
+from edgeagent.export.checkpoint.types import BlockType
 from edgeagent.export.pack.storage import Storage
 
 _INT8_MAX = 127

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeagent.errors import UnsupportedError
-from edgeagent.export.gguf.types import BlockType
+from edgeagent.export.checkpoint.types import BlockType
 
 CORRECTION_BLOCK = 32
 """Weights that share one correction; corrected formats all have blocks of 32."""

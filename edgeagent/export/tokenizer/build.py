@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeagent.errors import MissingExtraError, UnsupportedError
-from edgeagent.export.gguf.metadata import MetadataReader
+from edgeagent.export.checkpoint.gguf.metadata import MetadataReader
 from edgeagent.export.tokenizer.byte_level import byte_level_components
 from edgeagent.export.tokenizer.components import TokenizerComponents
 from edgeagent.export.tokenizer.pretokenizers import Json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeagent.errors import UnsupportedError
-from edgeagent.export.gguf.metadata import MetadataReader
+from edgeagent.export.checkpoint.gguf.metadata import MetadataReader
 from edgeagent.export.tokenizer.components import TokenizerComponents
 from edgeagent.export.tokenizer.pretokenizers import PRE_TOKENIZERS
 from edgeagent.export.tokenizer.vocabulary import Vocabulary, damaged_tokenizer

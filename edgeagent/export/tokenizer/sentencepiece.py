@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from edgeagent.export.gguf.metadata import MetadataReader
+from edgeagent.export.checkpoint.gguf.metadata import MetadataReader
 from edgeagent.export.tokenizer.components import TokenizerComponents
 from edgeagent.export.tokenizer.pretokenizers import Json
 from edgeagent.export.tokenizer.vocabulary import TokenType, Vocabulary, damaged_tokenizer

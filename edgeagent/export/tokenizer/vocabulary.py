@@ -8,7 +8,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from edgeagent.errors import DamagedFileError
-from edgeagent.export.gguf.metadata import MetadataReader
+from edgeagent.export.checkpoint.gguf.metadata import MetadataReader
 
 _PREFIX = "tokenizer.ggml."
 _MAX_TOKENS = 2_000_000  # the largest published vocabularies have about 260,000

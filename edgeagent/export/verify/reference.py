@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 from edgeagent.export.families import Family
-from edgeagent.export.gguf.reader import GGUFFile
 from edgeagent.export.shape import DecoderShape
 from edgeagent.export.tensors import ROPE_FACTORS, layer_tensor
 

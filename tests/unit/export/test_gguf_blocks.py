@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from edgeagent.errors import DamagedFileError, UnsupportedError
-from edgeagent.export.gguf import UNPACKABLE, BlockType, GGUFFile, dequantize, unpack
+from edgeagent.export.checkpoint.blocks import UNPACKABLE, dequantize, unpack
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
+from edgeagent.export.checkpoint.types import BlockType
 
 QUANTIZED = sorted(UNPACKABLE, key=lambda kind: kind.ggml_id)
 FLOATS = [BlockType.F32, BlockType.F16, BlockType.BF16]

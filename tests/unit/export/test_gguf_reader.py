@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeagent.errors import DamagedFileError, EdgeAgentError, SourceError, UnsupportedError
-from edgeagent.export.gguf import BlockType, GGUFFile
-from edgeagent.export.gguf.header import MAX_ELEMENTS
+from edgeagent.export.checkpoint.gguf.header import MAX_ELEMENTS
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
+from edgeagent.export.checkpoint.types import BlockType
 
 F32, Q8_0, IQ2_XS = 0, 8, 17
 

@@ -9,7 +9,7 @@ from gguf.quants import dequantize
 from tiny_models import random_blocks
 
 from edgeagent.errors import DamagedFileError, UnsupportedError
-from edgeagent.export.gguf.types import BLOCK_TYPES, BlockType
+from edgeagent.export.checkpoint.types import BLOCK_TYPES, BlockType
 from edgeagent.export.pack.rows import PackedRows, pack_rows
 from edgeagent.export.pack.storage import Storage, storage_of
 

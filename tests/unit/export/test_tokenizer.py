@@ -11,7 +11,7 @@ from gguf_files import ARRAY, BOOL, FLOAT32, INT32, STRING, UINT32, GGUFBuilder
 from tokenizers import Tokenizer
 
 from edgeagent.errors import DamagedFileError, UnsupportedError
-from edgeagent.export.gguf import GGUFFile
+from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 from edgeagent.export.tokenizer import TokenizerFiles, build_tokenizer, write_tokenizer
 from edgeagent.export.tokenizer.pretokenizers import PRE_TOKENIZERS
 

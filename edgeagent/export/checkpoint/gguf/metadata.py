@@ -9,7 +9,7 @@ from types import EllipsisType, MappingProxyType
 from typing import TypeVar, cast, overload
 
 from edgeagent.errors import DamagedFileError
-from edgeagent.export.gguf.header import Value
+from edgeagent.export.checkpoint.gguf.header import Value
 
 D = TypeVar("D")
 

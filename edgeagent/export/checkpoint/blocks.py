@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.errors import DamagedFileError, UnsupportedError
-from edgeagent.export.gguf.types import BlockType
+from edgeagent.export.checkpoint.types import BlockType
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

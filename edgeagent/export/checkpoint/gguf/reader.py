@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import mmap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -20,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.errors import DamagedFileError, SourceError, UnsupportedError
-from edgeagent.export.gguf.header import MAX_KEY_BYTES, HeaderCursor, Value
-from edgeagent.export.gguf.metadata import MetadataReader
-from edgeagent.export.gguf.types import BLOCK_TYPES, BlockType
+from edgeagent.export.checkpoint.gguf.header import MAX_KEY_BYTES, HeaderCursor, Value
+from edgeagent.export.checkpoint.gguf.metadata import MetadataReader
+from edgeagent.export.checkpoint.protocol import TensorInfo
+from edgeagent.export.checkpoint.types import BLOCK_TYPES
 
 _MAGIC = b"GGUF"
 _FIXED_HEADER_BYTES = 24  # magic, version, tensor count, key count
@@ -33,35 +33,6 @@ _MAX_TENSOR_NAME_BYTES = 64
 _DEFAULT_ALIGNMENT = 32
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """Where one tensor lies and how it is stored.
-
-    Attributes:
-        name: as in the file, for example `blk.0.attn_q.weight`.
-        shape: row-major, so a linear layer is `(out_features, in_features)`.
-        type: how the weights are packed; blocks run along the last axis.
-        offset: first byte, counted from the start of the file.
-        nbytes: bytes in the file.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    type: BlockType
-    offset: int
-    nbytes: int
-
-    @property
-    def in_features(self) -> int:
-        """Weights in one row: the size of the last axis."""
-        return self.shape[-1]
-
-    @property
-    def rows(self) -> int:
-        """Rows of `in_features` weights: the product of all other axes."""
-        return prod(self.shape[:-1])
-
-
 class GGUFFile(MetadataReader):
     """An open GGUF file; use it as a context manager.
 
@@ -70,6 +41,7 @@ class GGUFFile(MetadataReader):
 
     Attributes:
         path: the file.
+        files: the file itself.
         size_bytes: its size.
         metadata: every key with its value.
         tensors: every tensor by name, in the order of the file.
@@ -84,6 +56,7 @@ class GGUFFile(MetadataReader):
     ) -> None:
         super().__init__(path, metadata)
         self.size_bytes = len(mapped)
+        self.files = (path,)
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType(tensors)
         self._map = mapped
         self._bytes: npt.NDArray[np.uint8] | None = np.frombuffer(mapped, dtype=np.uint8)
@@ -125,6 +98,11 @@ class GGUFFile(MetadataReader):
             raise DamagedFileError(f"{self.path} has no tensor {name}, which this model needs.")
         part = self._bytes[tensor.offset : tensor.offset + tensor.nbytes]
         return part.reshape(tensor.rows, tensor.type.row_bytes(tensor.in_features))
+
+    def release(self) -> None:
+        """Let go of the pages that were read so far; they are read again when they are needed."""
+        if hasattr(mmap, "MADV_DONTNEED") and not self._map.closed:  # not on Windows
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         """Release the memory map; views handed out by `raw` keep it alive until they are gone."""

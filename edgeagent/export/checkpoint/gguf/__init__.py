@@ -1,0 +1,1 @@
+"""GGUF files, whole or split into parts, as a source of weights."""
