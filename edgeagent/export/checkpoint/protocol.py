@@ -36,8 +36,8 @@ class TensorInfo:
 
     @property
     def in_features(self) -> int:
-        """Weights in one row: the size of the last axis."""
-        return self.shape[-1]
+        """Weights in one row: the size of the last axis, 1 for a single number."""
+        return self.shape[-1] if self.shape else 1
 
     @property
     def rows(self) -> int:

@@ -1,7 +1,8 @@
-"""The tensor block types of ggml: identity, block length and bytes per block.
+"""How checkpoints store weights: the block types of ggml and the data types of safetensors.
 
 Source of ids and sizes: `enum ggml_type` and the block structs in ggml (`ggml.h`,
-`ggml-common.h`). A row of `in_features` weights is stored as `in_features / block_len` blocks.
+`ggml-common.h`); the `Dtype` of the safetensors library. A row of `in_features` weights is stored
+as `in_features / block_len` blocks.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from enum import Enum
 class BlockType(Enum):
     """How the weights of a tensor are stored.
 
-    A member is `(ggml id, weights per block, bytes per block)`. Types that cannot be unpacked are
+    A member is `(id, weights per block, bytes per block)`; the id is the number that ggml gives it,
+    or the name in safetensors files of what ggml does not have. Types that cannot be unpacked are
     listed too, so that a file that contains them can be opened and the error can name them.
     """
 
@@ -50,14 +52,33 @@ class BlockType(Enum):
     MXFP4 = (39, 32, 17)
     NVFP4 = (40, 64, 36)
     Q1_0 = (41, 128, 18)
+    BOOL = ("BOOL", 1, 1)
+    U8 = ("U8", 1, 1)
+    U16 = ("U16", 1, 2)
+    U32 = ("U32", 1, 4)
+    U64 = ("U64", 1, 8)
+    C64 = ("C64", 1, 8)
+    F4 = ("F4", 2, 1)
+    F6_E2M3 = ("F6_E2M3", 4, 3)
+    F6_E3M2 = ("F6_E3M2", 4, 3)
+    F8_E5M2 = ("F8_E5M2", 1, 1)
+    F8_E4M3 = ("F8_E4M3", 1, 1)
+    F8_E8M0 = ("F8_E8M0", 1, 1)
+    F8_E4M3FNUZ = ("F8_E4M3FNUZ", 1, 1)
+    F8_E5M2FNUZ = ("F8_E5M2FNUZ", 1, 1)
 
-    def __init__(self, ggml_id: int, block_len: int, block_bytes: int) -> None:
-        self.ggml_id = ggml_id
+    def __init__(self, identity: int | str, block_len: int, block_bytes: int) -> None:
+        self.identity = identity
         self.block_len = block_len
         self.block_bytes = block_bytes
 
     def __str__(self) -> str:
-        return f"{self.name} (type {self.ggml_id})"
+        return self.name if self.ggml_id is None else f"{self.name} (type {self.ggml_id})"
+
+    @property
+    def ggml_id(self) -> int | None:
+        """The number in GGUF files; None for what only safetensors files have."""
+        return self.identity if isinstance(self.identity, int) else None
 
     @property
     def is_float(self) -> bool:
@@ -69,5 +90,14 @@ class BlockType(Enum):
         return in_features // self.block_len * self.block_bytes
 
 
-BLOCK_TYPES: dict[int, BlockType] = {kind.ggml_id: kind for kind in BlockType}
+BLOCK_TYPES: dict[int, BlockType] = {
+    kind.ggml_id: kind for kind in BlockType if kind.ggml_id is not None
+}
 """Block types by the id that a GGUF file stores."""
+
+SAFETENSORS_TYPES: dict[str, BlockType] = {
+    kind.name: kind
+    for kind in BlockType
+    if kind.ggml_id is None or kind.name in {"F16", "BF16", "F32", "F64", "I8", "I16", "I32", "I64"}
+}
+"""Data types by the name that a safetensors file stores."""
