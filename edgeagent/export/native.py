@@ -25,10 +25,10 @@ from edgeagent.export.protocol import (
 from edgeagent.export.settings import ExportSettings
 from edgeagent.export.shape import DecoderShape, read_shape
 from edgeagent.export.sources.transfer import sha256_of
-from edgeagent.export.staging import staged_folder
 from edgeagent.export.tensors import check_tensors
 from edgeagent.export.tokenizer import TokenizerFiles, build_tokenizer, write_tokenizer
 from edgeagent.record.manifest import Fidelity, Manifest
+from edgeagent.record.staging import staged_folder
 
 _ALL_POSITIONS_NAME = "all_positions.onnx"
 
