@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeagent.errors import DamagedFileError, EdgeAgentError, SourceError, UnsupportedError
+from edgeagent.export.checkpoint.blocks import dequantize
 from edgeagent.export.checkpoint.gguf.header import MAX_ELEMENTS
 from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 from edgeagent.export.checkpoint.types import BlockType
@@ -126,6 +127,49 @@ def test_a_type_that_cannot_be_unpacked_still_opens(write: Write) -> None:
         assert str(gguf.tensors["w"].type) == "IQ2_XS (type 17)"
 
 
+def test_outer_axes_of_size_one_are_dropped(write: Write) -> None:
+    shapes = {"a": (1, 1, 1, 8), "b": (1, 2, 1, 4), "c": (1,), "d": (1, 1), "e": (8, 1)}
+    tensors = [Tensor(name, shape, F32, bytes(32)) for name, shape in shapes.items()]
+    with GGUFFile.open(write(GGUFBuilder(tensors=tensors))) as gguf:
+        found = {name: tensor.shape for name, tensor in gguf.tensors.items()}
+        assert found == {"a": (8,), "b": (2, 1, 4), "c": (1,), "d": (1,), "e": (8, 1)}
+        assert gguf.raw("b").shape == (2, 16)
+
+
+def test_tensors_lie_where_the_alignment_of_the_file_says(write: Write) -> None:
+    builder = valid()
+    builder.alignment = 4096
+    builder.keys.append(("general.alignment", UINT32, 4096))
+    with GGUFFile.open(write(builder)) as gguf:
+        assert [tensor.offset for tensor in gguf.tensors.values()] == [4096, 8192]
+        assert gguf.raw("linear").tobytes() == bytes(range(204))
+
+
+@pytest.mark.parametrize("kind", ["F64", "I8", "I16", "I32", "I64"])
+def test_numbers_that_are_no_weights_still_open(write: Write, kind: str) -> None:
+    block = BlockType[kind]
+    data = bytes(range(2 * 3 * block.block_bytes))
+    with GGUFFile.open(
+        write(GGUFBuilder(tensors=[Tensor("w", (2, 3), int(block.identity), data)]))
+    ) as gguf:
+        assert gguf.tensors["w"].type is block
+        assert gguf.raw("w").tobytes() == data
+        with pytest.raises(UnsupportedError, match=f"w is stored as {kind}"):
+            dequantize(gguf.raw("w"), block, 3, source="w")
+
+
+def test_a_vocabulary_of_a_quarter_million_tokens_opens_quickly(write: Write) -> None:
+    tokens = [f"t{index}" for index in range(262_144)]
+    merges = [f"{token} {token}" for token in tokens] * 2
+    keys = [("tokens", ARRAY, (STRING, tokens)), ("merges", ARRAY, (STRING, merges))]
+    path = write(GGUFBuilder(keys=keys))
+    start = time.perf_counter()
+    with GGUFFile.open(path) as gguf:
+        seconds = time.perf_counter() - start
+        assert gguf.get_strings("merges")[-1] == "t262143 t262143"
+    assert seconds < 5  # it takes half a second; a shared machine may be slow
+
+
 def test_what_cannot_be_opened(tmp_path: Path, write: Write) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         GGUFFile.open(tmp_path / "absent.gguf")
@@ -222,6 +266,8 @@ HOSTILE = {
     "five axes": (with_tensors(f32(shape=(1, 1, 1, 1, 8))), "has 5 axes"),
     "axis of size 0": (with_tensors(f32(shape=(0, 8))), "axis of size 0"),
     "part of a block": (with_tensors(f32(shape=(33,), type_id=Q8_0)), "multiple of the 32"),
+    "tensor name with a line break": (with_tensors(f32("a\nb")), r"'a\\nb' is not the name"),
+    "empty tensor name": (with_tensors(f32("")), "'' is not the name"),
     "long tensor name": (with_tensors(f32("n" * 65)), "more than the 64 allowed"),
 }
 

@@ -17,10 +17,13 @@ import numpy.typing as npt
 
 from edgeagent.errors import DamagedFileError
 
-MAX_HEADER_BYTES = 256 * 2**20
-"""Headers of real models take at most about 20 MB (256k tokens with merges and scores)."""
+MAX_HEADER_BYTES = 64 * 2**20
+"""Headers of real models take at most about 20 MB (256k tokens with merges and scores).
 
-MAX_ELEMENTS = 8_000_000
+Python keeps a text in up to four times its bytes in a file, and a short one in 50 to 80 bytes.
+"""
+
+MAX_ELEMENTS = 4_000_000
 """Array elements that one file may hold in all; real models stay below 1.5 million."""
 
 MAX_NESTING = 4

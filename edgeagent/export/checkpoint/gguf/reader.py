@@ -8,19 +8,20 @@ checks everything it reads against the size of the file.
 from __future__ import annotations
 
 import itertools
-import mmap
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeagent.errors import DamagedFileError, SourceError, UnsupportedError
+from edgeagent.errors import DamagedFileError, UnsupportedError
+from edgeagent.export.checkpoint.gguf.checkpoint import SPLIT_COUNT, GGUFCheckpoint
 from edgeagent.export.checkpoint.gguf.header import MAX_KEY_BYTES, HeaderCursor, Value
-from edgeagent.export.checkpoint.gguf.metadata import MetadataReader
+from edgeagent.export.checkpoint.mapped import MappedFile
 from edgeagent.export.checkpoint.protocol import TensorInfo
 from edgeagent.export.checkpoint.types import BLOCK_TYPES
 
@@ -31,13 +32,15 @@ _MIN_TENSOR_INFO_BYTES = 8 + 1 + 4 + 8 + 4 + 8  # name length, name, rank, one s
 _MAX_RANK = 4
 _MAX_TENSOR_NAME_BYTES = 64
 _DEFAULT_ALIGNMENT = 32
+_KIND = "GGUF file"
 
 
-class GGUFFile(MetadataReader):
+class GGUFFile(GGUFCheckpoint):
     """An open GGUF file; use it as a context manager.
 
-    Construct it with `GGUFFile.open`. Metadata and the list of tensors are in memory; the weights
-    are a read-only memory map. A file must not be changed while it is open.
+    Construct it with `GGUFFile.open`, or with `open_gguf` where the file may be split. Metadata
+    and the list of tensors are in memory; the weights are a read-only memory map. A file must not
+    be changed while it is open.
 
     Attributes:
         path: the file.
@@ -48,41 +51,47 @@ class GGUFFile(MetadataReader):
     """
 
     def __init__(
-        self,
-        path: Path,
-        mapped: mmap.mmap,
-        metadata: dict[str, Value],
-        tensors: dict[str, TensorInfo],
+        self, mapped: MappedFile, metadata: dict[str, Value], tensors: dict[str, TensorInfo]
     ) -> None:
-        super().__init__(path, metadata)
-        self.size_bytes = len(mapped)
-        self.files = (path,)
+        super().__init__(mapped.path, metadata)
+        self.size_bytes = mapped.size_bytes
+        self.files = (mapped.path,)
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType(tensors)
-        self._map = mapped
-        self._bytes: npt.NDArray[np.uint8] | None = np.frombuffer(mapped, dtype=np.uint8)
+        self._mapped = mapped
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open a file and check its header.
+        """Open a file that holds a whole model, and check its header.
 
         Raises:
             SourceError: the file is missing, not a file, or may not be read.
             DamagedFileError: the file is not GGUF, truncated, or contradicts itself.
-            UnsupportedError: another version, big-endian, split into parts, or a tensor type
+            UnsupportedError: another version, big-endian, one of several parts, or a tensor type
                 that is not known.
         """
-        mapped = _map_file(path)
+        file = cls.open_part(path, 0)
         try:
-            metadata, tensors = _parse_header(mapped, path)
-            return cls(path, mapped, metadata, tensors)
+            _reject_split(file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    @classmethod
+    def open_part(cls, path: Path, part: int) -> Self:
+        """Open a file that may be one of several parts; see `open` and `SplitGGUF`.
+
+        Args:
+            path: the file.
+            part: its index, which its tensors get.
+        """
+        mapped = MappedFile.open(path, _KIND)
+        try:
+            metadata, tensors = _parse_header(mapped, part)
+            return cls(mapped, metadata, tensors)
         except BaseException:
             mapped.close()
             raise
-
-    @property
-    def architecture(self) -> str:
-        """The model family that the file names, for example `llama`."""
-        return self.get_str("general.architecture")
 
     def raw(self, name: str) -> npt.NDArray[np.uint8]:
         """The stored bytes of a tensor as `(rows, row_bytes)`, a view without a copy.
@@ -91,57 +100,18 @@ class GGUFFile(MetadataReader):
             DamagedFileError: there is no such tensor.
             ValueError: the file is closed.
         """
-        if self._bytes is None:
-            raise ValueError(f"{self.path} is closed")
-        tensor = self.tensors.get(name)
-        if tensor is None:
-            raise DamagedFileError(f"{self.path} has no tensor {name}, which this model needs.")
-        part = self._bytes[tensor.offset : tensor.offset + tensor.nbytes]
-        return part.reshape(tensor.rows, tensor.type.row_bytes(tensor.in_features))
+        return self._mapped.rows(self.tensor(name))
 
     def release(self) -> None:
         """Let go of the pages that were read so far; they are read again when they are needed."""
-        if hasattr(mmap, "MADV_DONTNEED") and not self._map.closed:  # not on Windows
-            self._map.madvise(mmap.MADV_DONTNEED)
+        self._mapped.release()
 
     def close(self) -> None:
         """Release the memory map; views handed out by `raw` keep it alive until they are gone."""
-        self._bytes = None
-        try:
-            self._map.close()
-        except BufferError:
-            return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def _map_file(path: Path) -> mmap.mmap:
-    try:
-        if not path.exists():
-            raise SourceError(f"{path} does not exist; give the path of a GGUF file.")
-        if not path.is_file():  # opening a named pipe would wait for ever
-            raise SourceError(f"{path} is not a regular file; give the path of a GGUF file.")
-        with path.open("rb") as file:
-            head = file.read(_FIXED_HEADER_BYTES)
-            _check_head(head, path)
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"{path} cannot be read: {reason}.") from error
+        self._mapped.close()
 
 
 def _check_head(head: bytes, path: Path) -> None:
-    if not head:
-        raise DamagedFileError(f"{path} is empty; download it again.")
     if head[:4] != _MAGIC:
         raise DamagedFileError(f"{path} is not a GGUF file: it does not start with 'GGUF'.")
     if len(head) < _FIXED_HEADER_BYTES:
@@ -153,14 +123,15 @@ def _check_head(head: bytes, path: Path) -> None:
         raise UnsupportedError(f"{path} is GGUF version {version}; versions 2 and 3 are read.")
 
 
-def _parse_header(mapped: mmap.mmap, path: Path) -> tuple[dict[str, Value], dict[str, TensorInfo]]:
-    cursor = HeaderCursor(mapped, path, len(mapped))
+def _parse_header(mapped: MappedFile, part: int) -> tuple[dict[str, Value], dict[str, TensorInfo]]:
+    path, size = mapped.path, mapped.size_bytes
+    _check_head(mapped.data[:_FIXED_HEADER_BYTES], path)
+    cursor = HeaderCursor(mapped.data, path, size)
     cursor.position = 8
     tensor_count = cursor.u64("the tensor count")
     key_count = cursor.u64("the key count")
     cursor.require(key_count, _MIN_KEY_VALUE_BYTES, f"the list of {key_count} metadata keys")
     metadata = _read_metadata(cursor, key_count)
-    _reject_split(metadata, path)
     what = f"the list of {tensor_count} tensors"
     cursor.require(tensor_count, _MIN_TENSOR_INFO_BYTES, what)
     entries = [_read_tensor_entry(cursor, path) for _ in range(tensor_count)]
@@ -168,7 +139,7 @@ def _parse_header(mapped: mmap.mmap, path: Path) -> tuple[dict[str, Value], dict
     data_start = -(-cursor.position // alignment) * alignment
     tensors: dict[str, TensorInfo] = {}
     for entry in entries:
-        tensor = _place(entry, data_start, alignment, len(mapped), cursor)
+        tensor = _place(replace(entry, part=part), data_start, alignment, size, cursor)
         if tensor.name in tensors:
             raise cursor.damaged(f"tensor {tensor.name!r} is listed twice")
         tensors[tensor.name] = tensor
@@ -186,13 +157,10 @@ def _read_metadata(cursor: HeaderCursor, count: int) -> dict[str, Value]:
     return metadata
 
 
-def _reject_split(metadata: dict[str, Value], path: Path) -> None:
-    parts = metadata.get("split.count", 0)
-    if isinstance(parts, int) and parts > 1:
-        raise UnsupportedError(
-            f"{path} is one of {parts} parts; merge them into one file first"
-            " (llama-gguf-split --merge)."
-        )
+def _reject_split(file: GGUFFile) -> None:
+    parts = file.get_int(SPLIT_COUNT, 0)
+    if parts > 1:
+        raise UnsupportedError(f"{file.path} is one of {parts} parts; all of them are needed.")
 
 
 def _alignment(metadata: dict[str, Value], cursor: HeaderCursor) -> int:
@@ -205,6 +173,9 @@ def _alignment(metadata: dict[str, Value], cursor: HeaderCursor) -> int:
 def _read_tensor_entry(cursor: HeaderCursor, path: Path) -> TensorInfo:
     """One entry of the tensor list; its offset still counts from the start of the data."""
     name = cursor.string("a tensor name", _MAX_TENSOR_NAME_BYTES)
+    # Names that cannot be printed cannot be written to a package or a message either.
+    if not name.isprintable() or not name:
+        raise cursor.damaged(f"{name!r} is not the name of a tensor")
     rank = cursor.u32(f"the rank of tensor {name!r}")
     if not 1 <= rank <= _MAX_RANK:
         raise cursor.damaged(f"tensor {name!r} has {rank} axes, not 1 to {_MAX_RANK}")
@@ -223,7 +194,13 @@ def _read_tensor_entry(cursor: HeaderCursor, path: Path) -> TensorInfo:
             f" {kind.block_len} in a block of {kind}"
         )
     nbytes = prod(shape[:-1]) * kind.row_bytes(shape[-1])
-    return TensorInfo(name, shape, kind, offset, nbytes)
+    return TensorInfo(name, _without_outer_ones(shape), kind, offset, nbytes)
+
+
+def _without_outer_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Drop outer axes of size 1: ggml fills up with them, and only some writers store them."""
+    outer = next((axis for axis, size in enumerate(shape[:-1]) if size != 1), len(shape) - 1)
+    return shape[outer:]
 
 
 def _place(
@@ -236,7 +213,7 @@ def _place(
         raise cursor.damaged(
             f"tensor {entry.name!r} ends at byte {offset + entry.nbytes} and the file at {size}"
         )
-    return TensorInfo(entry.name, entry.shape, entry.type, offset, entry.nbytes)
+    return replace(entry, offset=offset)
 
 
 def _reject_overlap(tensors: dict[str, TensorInfo], cursor: HeaderCursor) -> None:
