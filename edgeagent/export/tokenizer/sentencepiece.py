@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 
 from edgeagent.export.checkpoint.gguf.metadata import MetadataReader
-from edgeagent.export.tokenizer.components import TokenizerComponents
+from edgeagent.export.tokenizer.components import Merge, TokenizerComponents, damaged_tokenizer
 from edgeagent.export.tokenizer.pretokenizers import Json
-from edgeagent.export.tokenizer.vocabulary import TokenType, Vocabulary, damaged_tokenizer
+from edgeagent.export.tokenizer.vocabulary import TokenType, Vocabulary
 
-_SPACE = "\u2581"  # SentencePiece writes a space as a lower one-eighth block
+SPACE = "\u2581"  # SentencePiece writes a space as a lower one-eighth block
 _MAX_CHARACTERS = 16_000_000  # of all tokens; the work grows with them
 
 
@@ -30,21 +30,33 @@ def sentencepiece_components(gguf: MetadataReader, vocabulary: Vocabulary) -> To
         raise damaged_tokenizer(vocabulary.path, what)
     if any(f"<0x{byte:02X}>" not in vocabulary.ids for byte in range(256)):
         raise damaged_tokenizer(vocabulary.path, "it lacks some of the 256 byte tokens")
-    add_space = gguf.get_bool("tokenizer.ggml.add_space_prefix", True)
-    steps: list[Json] = [{"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}]
+    return sentencepiece_frame(
+        _merges_from_scores(scores, vocabulary),
+        add_space=gguf.get_bool("tokenizer.ggml.add_space_prefix", True),
+    )
+
+
+def sentencepiece_frame(merges: list[Merge], *, add_space: bool) -> TokenizerComponents:
+    """The components around the merges of a SentencePiece model.
+
+    Args:
+        merges: pairs of tokens, first to be applied first.
+        add_space: whether a space goes in front of every piece of text between special tokens.
+    """
+    steps: list[Json] = [{"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]
     decoders: list[Json] = [
-        {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "},
+        {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
         {"type": "ByteFallback"},
         {"type": "Fuse"},
     ]
     if add_space:
-        steps.insert(0, {"type": "Prepend", "prepend": _SPACE})
+        steps.insert(0, {"type": "Prepend", "prepend": SPACE})
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
     return TokenizerComponents(
         normalizer={"type": "Sequence", "normalizers": steps},
         pre_tokenizer=None,
         decoder={"type": "Sequence", "decoders": decoders},
-        merges=_merges_from_scores(scores, vocabulary),
+        merges=merges,
         byte_fallback=True,
         # Under every other class onnxruntime-genai 0.18 also cuts at spaces and digits.
         tokenizer_class="GemmaTokenizer",
@@ -52,7 +64,7 @@ def sentencepiece_components(gguf: MetadataReader, vocabulary: Vocabulary) -> To
     )
 
 
-def _merges_from_scores(scores: list[float], vocabulary: Vocabulary) -> list[str]:
+def _merges_from_scores(scores: list[float], vocabulary: Vocabulary) -> list[Merge]:
     ids = {
         token: index
         for token, index in vocabulary.ids.items()
@@ -60,11 +72,11 @@ def _merges_from_scores(scores: list[float], vocabulary: Vocabulary) -> list[str
     }
     if sum(map(len, ids)) > _MAX_CHARACTERS:
         raise damaged_tokenizer(vocabulary.path, "its tokens are longer than any known tokenizer's")
-    ranked: list[tuple[float, int, int, str]] = []
+    ranked: list[tuple[float, int, int, Merge]] = []
     for token, index in ids.items():
         for cut in range(1, len(token)):
             left, right = ids.get(token[:cut]), ids.get(token[cut:])
             if left is not None and right is not None:
-                ranked.append((-scores[index], left, right, f"{token[:cut]} {token[cut:]}"))
+                ranked.append((-scores[index], left, right, (token[:cut], token[cut:])))
     ranked.sort()
     return [merge for _, _, _, merge in ranked]

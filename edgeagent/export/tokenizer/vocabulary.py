@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 from edgeagent.errors import DamagedFileError
 from edgeagent.export.checkpoint.gguf.metadata import MetadataReader
+from edgeagent.export.tokenizer.components import AddedToken, damaged_tokenizer
 
 _PREFIX = "tokenizer.ggml."
 _MAX_TOKENS = 2_000_000  # the largest published vocabularies have about 260,000
@@ -23,6 +23,15 @@ class TokenType(IntEnum):
     USER_DEFINED = 4
     UNUSED = 5
     BYTE = 6
+
+
+_ADDED = {TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN}
+
+_NO_STRIP = {"<unk>", "<s>", "<|endoftext|>"}
+"""Special tokens of Phi-3 that leave the white space behind them alone.
+
+GGUF has no field for this: like llama.cpp, it goes by the name of the model.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,16 +50,22 @@ class Vocabulary:
     types: tuple[TokenType, ...]
     ids: dict[str, int]
 
-    def added(self) -> Iterator[tuple[int, str, bool]]:
-        """Id, text and whether special, of the tokens that are found in text as they stand."""
-        for index, (token, kind) in enumerate(zip(self.tokens, self.types, strict=True)):
-            if kind in {TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN}:
-                yield index, token, kind is not TokenType.USER_DEFINED
+    def added(self, gguf: MetadataReader) -> list[AddedToken]:
+        """Tokens that are found in text as they stand, before it is cut."""
+        strips = "phi3" in gguf.get_str("general.name", "").lower().replace("-", "")
+        return [
+            AddedToken(index, token, special, rstrip=strips and special and token not in _NO_STRIP)
+            for index, (token, kind) in enumerate(zip(self.tokens, self.types, strict=True))
+            if kind in _ADDED
+            for special in (kind is not TokenType.USER_DEFINED,)
+        ]
 
-    def is_control(self, token: str) -> bool:
-        """Whether `token` is in the vocabulary as a control token."""
+    def control_id(self, token: str) -> int | None:
+        """Id of a control token, None if there is none of that text."""
         index = self.ids.get(token)
-        return index is not None and self.types[index] is TokenType.CONTROL
+        if index is None or self.types[index] is not TokenType.CONTROL:
+            return None
+        return index
 
     def special_id(self, gguf: MetadataReader, name: str) -> int | None:
         """The id stored at `tokenizer.ggml.<name>_token_id`, None if the file has none.
@@ -70,11 +85,6 @@ class Vocabulary:
 
     def _damaged(self, what: str) -> DamagedFileError:
         return damaged_tokenizer(self.path, what)
-
-
-def damaged_tokenizer(path: Path, what: str) -> DamagedFileError:
-    """The error for a tokenizer that contradicts itself; `what` says where."""
-    return DamagedFileError(f"the tokenizer of {path} is damaged: {what}; download it again.")
 
 
 def read_vocabulary(gguf: MetadataReader) -> Vocabulary:

@@ -138,10 +138,12 @@ def test_sentencepiece_without_a_space_in_front(build: Build) -> None:
     assert tokenizer.decode(tokenizer.encode(" ab").ids) == " ab"
 
 
-DIGIT_GROUPS = dict.fromkeys(
-    ("llama-bpe", "llama3", "llama-v3", "smaug-bpe", "gpt-4o"), ("123", "45")
-)
-DIGIT_GROUPS["gpt-2"] = ("12345",)
+THREES = """llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 smaug-bpe dbrx glm4
+glm5 chatglm-bpe minicpm5 gpt-4o llama4 kanana2 talkie minimax-m2 deepseek-v3 hunyuan-dense
+joyai-llm hy_v4""".split()
+WHOLE = """gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat a.x-4.0
+mellum""".split()
+DIGIT_GROUPS = dict.fromkeys(THREES, ("123", "45")) | dict.fromkeys(WHOLE, ("12345",))
 
 
 @pytest.mark.parametrize("name", PRE_TOKENIZERS)
