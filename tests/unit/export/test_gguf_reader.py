@@ -20,7 +20,7 @@ from edgeagent.export.checkpoint.gguf.header import MAX_ELEMENTS
 from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 from edgeagent.export.checkpoint.types import BlockType
 
-F32, Q8_0, IQ2_XS = 0, 8, 17
+F32, F16, Q8_0, IQ2_XS = 0, 1, 8, 17
 
 
 def valid() -> GGUFBuilder:
@@ -258,9 +258,16 @@ HOSTILE = {
     "alignment of zero": (with_keys(("general.alignment", UINT32, 0)), "power of two"),
     "alignment of another type": (with_keys(("general.alignment", STRING, "x")), "power of two"),
     "tensor twice": (with_tensors(f32("a"), f32("a")), "listed twice"),
-    "tensors overlap": (with_tensors(f32("a"), f32("b", offset=0)), "overlap"),
-    "tensor beyond the end": (with_tensors(f32(offset=1 << 40)), "and the file at"),
-    "tensor at an odd place": (with_tensors(f32(offset=4)), "multiple of 32"),
+    "tensors overlap": (with_tensors(f32("a"), f32("b", offset=0)), "'b' starts at byte 0 of"),
+    "a gap": (with_tensors(f32("a"), f32("b", offset=64)), "'b' starts at byte 64 .* not at 32"),
+    "tensors swapped": (with_tensors(f32("a", offset=32), f32("b", offset=0)), "'a' starts at"),
+    "tensor beyond the end": (with_tensors(f32(offset=1 << 40)), "starts at byte 1099511627776"),
+    "tensor too long": (with_tensors(f32(shape=(16,))), "and the file at"),
+    "tensor at an odd place": (with_tensors(f32(offset=4)), "starts at byte 4 of"),
+    "a smaller type": (
+        with_tensors(Tensor("a", (16,), F16, bytes(64)), f32("b")),
+        "'b' starts at byte 64 .* not at 32",
+    ),
     "product overflows": (with_tensors(f32(shape=(2**62, 2**62, 8))), "and the file at"),
     "no axis": (with_tensors(f32(shape=())), "has 0 axes"),
     "five axes": (with_tensors(f32(shape=(1, 1, 1, 1, 8))), "has 5 axes"),

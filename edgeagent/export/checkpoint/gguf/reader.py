@@ -7,7 +7,6 @@ checks everything it reads against the size of the file.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
@@ -134,17 +133,10 @@ def _parse_header(mapped: MappedFile, part: int) -> tuple[dict[str, Value], dict
     metadata = _read_metadata(cursor, key_count)
     what = f"the list of {tensor_count} tensors"
     cursor.require(tensor_count, _MIN_TENSOR_INFO_BYTES, what)
-    entries = [_read_tensor_entry(cursor, path) for _ in range(tensor_count)]
+    entries = [_read_tensor_entry(cursor, path, part) for _ in range(tensor_count)]
     alignment = _alignment(metadata, cursor)
     data_start = -(-cursor.position // alignment) * alignment
-    tensors: dict[str, TensorInfo] = {}
-    for entry in entries:
-        tensor = _place(replace(entry, part=part), data_start, alignment, size, cursor)
-        if tensor.name in tensors:
-            raise cursor.damaged(f"tensor {tensor.name!r} is listed twice")
-        tensors[tensor.name] = tensor
-    _reject_overlap(tensors, cursor)
-    return metadata, tensors
+    return metadata, _place(entries, data_start, alignment, cursor, size)
 
 
 def _read_metadata(cursor: HeaderCursor, count: int) -> dict[str, Value]:
@@ -170,7 +162,7 @@ def _alignment(metadata: dict[str, Value], cursor: HeaderCursor) -> int:
     return alignment
 
 
-def _read_tensor_entry(cursor: HeaderCursor, path: Path) -> TensorInfo:
+def _read_tensor_entry(cursor: HeaderCursor, path: Path, part: int) -> TensorInfo:
     """One entry of the tensor list; its offset still counts from the start of the data."""
     name = cursor.string("a tensor name", _MAX_TENSOR_NAME_BYTES)
     # Names that cannot be printed cannot be written to a package or a message either.
@@ -194,7 +186,7 @@ def _read_tensor_entry(cursor: HeaderCursor, path: Path) -> TensorInfo:
             f" {kind.block_len} in a block of {kind}"
         )
     nbytes = prod(shape[:-1]) * kind.row_bytes(shape[-1])
-    return TensorInfo(name, _without_outer_ones(shape), kind, offset, nbytes)
+    return TensorInfo(name, _without_outer_ones(shape), kind, offset, nbytes, part)
 
 
 def _without_outer_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -204,20 +196,28 @@ def _without_outer_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _place(
-    entry: TensorInfo, data_start: int, alignment: int, size: int, cursor: HeaderCursor
-) -> TensorInfo:
-    if entry.offset % alignment:
-        raise cursor.damaged(f"tensor {entry.name!r} does not start at a multiple of {alignment}")
-    offset = data_start + entry.offset
-    if offset + entry.nbytes > size:
-        raise cursor.damaged(
-            f"tensor {entry.name!r} ends at byte {offset + entry.nbytes} and the file at {size}"
-        )
-    return replace(entry, offset=offset)
+    entries: list[TensorInfo], data_start: int, alignment: int, cursor: HeaderCursor, size: int
+) -> dict[str, TensorInfo]:
+    """Check where the tensors lie, and count their offsets from the start of the file.
 
-
-def _reject_overlap(tensors: dict[str, TensorInfo], cursor: HeaderCursor) -> None:
-    ordered = sorted(tensors.values(), key=lambda tensor: tensor.offset)
-    for before, after in itertools.pairwise(ordered):
-        if before.offset + before.nbytes > after.offset:
-            raise cursor.damaged(f"tensors {before.name!r} and {after.name!r} overlap")
+    Each starts where the one before it ends, rounded up to the alignment: every writer does it
+    that way and llama.cpp insists on it. So a wrong type or shape is found by the offset after it.
+    """
+    tensors: dict[str, TensorInfo] = {}
+    expected = 0
+    for entry in entries:
+        if entry.name in tensors:
+            raise cursor.damaged(f"tensor {entry.name!r} is listed twice")
+        if entry.offset != expected:
+            raise cursor.damaged(
+                f"tensor {entry.name!r} starts at byte {entry.offset} of the data and not at"
+                f" {expected}, where the one before it ends"
+            )
+        offset = data_start + entry.offset
+        if offset + entry.nbytes > size:
+            raise cursor.damaged(
+                f"tensor {entry.name!r} ends at byte {offset + entry.nbytes} and the file at {size}"
+            )
+        tensors[entry.name] = replace(entry, offset=offset)
+        expected = -(-(entry.offset + entry.nbytes) // alignment) * alignment
+    return tensors
