@@ -198,6 +198,16 @@ def test_a_mixture_is_chosen_by_tensor_and_by_part(tmp_path: Path) -> None:
     assert kinds["blk.0.attn_q.bias"] == "F32"
 
 
+def test_a_file_is_split_into_parts(tmp_path: Path) -> None:
+    checkpoint = FAMILY_CHECKPOINTS["llama3"]
+    first = checkpoint.write_gguf(tmp_path / "tiny.gguf", kind="Q8_0", tensors_per_part=12)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == [f"tiny-0000{at}-of-00003.gguf" for at in (1, 2, 3)]
+    assert first.name == files[0]
+    whole = checkpoint.write_gguf(tmp_path / "whole.gguf", kind="Q8_0")
+    assert np.array_equal(checkpoint.gguf_logits(first), checkpoint.gguf_logits(whole))
+
+
 # The same everywhere and always
 
 

@@ -83,9 +83,14 @@ class TinyCheckpoint:
         return folder
 
     def write_gguf(
-        self, path: Path, *, kind: str = "F32", kinds: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        *,
+        kind: str = "F32",
+        kinds: Mapping[str, str] | None = None,
+        tensors_per_part: int = 0,
     ) -> Path:
-        """Write the GGUF that llama.cpp's converter makes of this model and return its path.
+        """Write the GGUF that llama.cpp's converter makes of this model.
 
         Args:
             path: The file.
@@ -93,6 +98,11 @@ class TinyCheckpoint:
                 in a `wide` checkpoint Q4_K, Q5_K and Q6_K.
             kinds: Other types by tensor (`token_embd.weight`, `blk.0.attn_v.weight`) or by the
                 part of the block (`attn_v`).
+            tensors_per_part: Split the file after so many tensors, `STEM-00001-of-0000N.gguf`;
+                0 writes one file.
+
+        Returns:
+            The file, or the first part.
 
         Raises:
             ValueError: A GGUF cannot express this model.
@@ -101,7 +111,7 @@ class TinyCheckpoint:
             raise ValueError(f"llama.cpp's converter loses what {self.name} computes")
         from tiny_checkpoints.gguf_form import write_gguf  # the environment of torch has no gguf
 
-        write_gguf(
+        return write_gguf(
             path,
             self.gguf_architecture,
             self.config,
@@ -109,8 +119,8 @@ class TinyCheckpoint:
             self.vocabulary,
             kind=kind,
             kinds=kinds or {},
+            tensors_per_part=tensors_per_part,
         )
-        return path
 
     def gguf_weights(self, path: Path) -> Weights:
         """What a file that `write_gguf` wrote stores, by the names of transformers."""

@@ -37,7 +37,7 @@ def decoder_logits(config: Config, weights: Weights, tokens: list[int]) -> Array
         residual = _Block(config, table, layer).forward(residual)
     final = _norm(config, residual, table["model.norm.weight"])
     head = table.get("lm_head.weight", table["model.embed_tokens.weight"])
-    return np.asarray(final @ head.T)
+    return _linear(final, head)
 
 
 class _Block:
@@ -78,18 +78,20 @@ class _Block:
         scores = np.where(_mask(config, self._layer, length), scores, -np.inf)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         mixed = (scores / scores.sum(axis=-1, keepdims=True)) @ value
-        return mixed.transpose(1, 0, 2).reshape(length, -1) @ self._get("self_attn.o_proj.weight").T
+        return _linear(
+            mixed.transpose(1, 0, 2).reshape(length, -1), self._get("self_attn.o_proj.weight")
+        )
 
     def _qkv(self, inputs: Array) -> list[Array]:
         width = head_dim(self._config)
         if self._config["model_type"] == "phi3":
-            fused = inputs @ self._get("self_attn.qkv_proj.weight").T
+            fused = _linear(inputs, self._get("self_attn.qkv_proj.weight"))
             first = self._config["num_attention_heads"] * width
             second = first + self._config["num_key_value_heads"] * width
             return [fused[:, :first], fused[:, first:second], fused[:, second:]]
         parts = []
         for name in ("q_proj", "k_proj", "v_proj"):
-            part = inputs @ self._get(f"self_attn.{name}.weight").T
+            part = _linear(inputs, self._get(f"self_attn.{name}.weight"))
             if self._config["model_type"] == "qwen2":
                 part = part + self._get(f"self_attn.{name}.bias")
             parts.append(part)
@@ -97,17 +99,22 @@ class _Block:
 
     def _mlp(self, inputs: Array) -> Array:
         if self._config["model_type"] == "phi3":
-            fused = inputs @ self._get("mlp.gate_up_proj.weight").T
+            fused = _linear(inputs, self._get("mlp.gate_up_proj.weight"))
             gate, up = np.split(fused, 2, axis=-1)
         else:
-            gate = inputs @ self._get("mlp.gate_proj.weight").T
-            up = inputs @ self._get("mlp.up_proj.weight").T
+            gate = _linear(inputs, self._get("mlp.gate_proj.weight"))
+            up = _linear(inputs, self._get("mlp.up_proj.weight"))
         if self._config.get("hidden_activation") == "gelu_pytorch_tanh":
             inner = math.sqrt(2.0 / math.pi) * (gate + 0.044715 * gate**3)
             activated = 0.5 * gate * (1.0 + np.tanh(inner))
         else:
             activated = gate / (1.0 + np.exp(-gate))
-        return np.asarray((activated * up) @ self._get("mlp.down_proj.weight").T)
+        return _linear(activated * up, self._get("mlp.down_proj.weight"))
+
+
+def _linear(inputs: Array, weight: Array) -> Array:
+    """A product of small matrices; BLAS would wait for threads that other tests keep busy."""
+    return np.asarray(np.einsum("ij,kj->ik", inputs, weight))
 
 
 def _norm(config: Config, values: Array, weight: Array) -> Array:

@@ -44,9 +44,10 @@ def write_gguf(
     *,
     kind: str,
     kinds: Mapping[str, str],
-) -> None:
-    """Write one file; vectors are always float32."""
-    writer = GGUFWriter(path, architecture)
+    tensors_per_part: int,
+) -> Path:
+    """Write one file, or several parts, and return the first; vectors are always float32."""
+    writer = GGUFWriter(path, architecture, split_max_tensors=tensors_per_part)
     writer.add_type("model")
     writer.add_name("Tiny")
     writer.add_license("apache-2.0")
@@ -70,19 +71,31 @@ def write_gguf(
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
+    first = writer.format_shard_names(path)[0]
     writer.close()
+    return first
 
 
 def read_gguf(path: Path, config: Config) -> Weights:
     """The weights of a file as float32, by the names and in the order of rows of transformers."""
-    reader = GGUFReader(path)
-    architecture = str(reader.fields["general.architecture"].contents())
+    readers = [GGUFReader(part) for part in _parts(path)]
+    architecture = str(readers[0].fields["general.architecture"].contents())
     names = _name_map(architecture, config)
-    stored = {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
+    stored = {
+        tensor.name: dequantize(tensor.data, tensor.tensor_type)
+        for reader in readers
+        for tensor in reader.tensors
+    }
     return {
         name: _reverted(config, name, stored[str(names.get_name(name, (".weight", ".bias")))])
         for name in tensor_shapes(config)
     }
+
+
+def _parts(path: Path) -> list[Path]:
+    """All parts of a split file by its first, or the file itself."""
+    stem, first, count = path.stem.partition("-00001-of-")
+    return sorted(path.parent.glob(f"{stem}-?????-of-{count}.gguf")) if first else [path]
 
 
 def _name_map(architecture: str, config: Config) -> TensorNameMap:
