@@ -72,11 +72,14 @@ def _merges_from_scores(scores: list[float], vocabulary: Vocabulary) -> list[Mer
     }
     if sum(map(len, ids)) > _MAX_CHARACTERS:
         raise damaged_tokenizer(vocabulary.path, "its tokens are longer than any known tokenizer's")
-    ranked: list[tuple[float, int, int, Merge]] = []
+    ranked: list[tuple[float, bool, int, int, Merge]] = []
     for token, index in ids.items():
         for cut in range(1, len(token)):
             left, right = ids.get(token[:cut]), ids.get(token[cut:])
             if left is not None and right is not None:
-                ranked.append((-scores[index], left, right, (token[:cut], token[cut:])))
+                # Runs of spaces have one score. SentencePiece joins from the left, the runtime all
+                # equal pairs at once: both come to the same when doubling is first.
+                merge = (token[:cut], token[cut:])
+                ranked.append((-scores[index], left != right, left, right, merge))
     ranked.sort()
-    return [merge for _, _, _, merge in ranked]
+    return [merge for *_, merge in ranked]
