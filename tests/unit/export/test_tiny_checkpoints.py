@@ -305,7 +305,7 @@ ABLATIONS: Mapping[str, tuple[str, Change]] = {
     "phi3: gate before up": ("phi3", with_tensors("gate_up_proj", swap_halves)),
     "phi3-long: long factors": (
         "phi3-long",
-        with_rope(original_max_position_embeddings=40, long_factor=[1.0] * 16),
+        with_rope(long_factor=[1.0 + 0.0625 * pair for pair in range(16)]),
     ),
     "phi3-long: attention factor": ("phi3-long", with_config(max_position_embeddings=32)),
     "phi4-mini: short factors": ("phi4-mini", with_rope(short_factor=[1.0] * 12)),
@@ -345,4 +345,4 @@ def test_without_a_feature_the_logits_are_far_off(feature: str) -> None:
     config, weights = dict(checkpoint.config), dict(checkpoint.weights)
     change(config, weights)
     logits = decoder_logits(config, weights, checkpoint.tokens)
-    assert relative_error(logits, load_reference_logits(name)) > 0.02
+    assert relative_error(logits, load_reference_logits(name)) > 0.05
