@@ -308,7 +308,7 @@ ABLATIONS: Mapping[str, tuple[str, Change]] = {
         with_rope(long_factor=[1.0 + 0.0625 * pair for pair in range(16)]),
     ),
     "phi3-long: attention factor": ("phi3-long", with_config(max_position_embeddings=32)),
-    "phi4-mini: short factors": ("phi4-mini", with_rope(short_factor=[1.0] * 12)),
+    "phi4-mini: short factors": ("phi4-mini", with_rope(short_factor=[1.0] * 24)),
     "phi4-mini: attention factor": ("phi4-mini", with_config(max_position_embeddings=256)),
     "phi4-mini: part of a head": ("phi4-mini", plain_rope),
     "gemma3: window": ("gemma3", with_config(sliding_window=None)),

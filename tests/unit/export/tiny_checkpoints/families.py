@@ -1,7 +1,7 @@
 """One tiny checkpoint for each family, and one for each variant that a family computes differently.
 
 The sizes differ from one another wherever a real model's do, so that a mix-up shows: 128 hidden
-units, 160 in the MLP, four query heads on two key heads. Windows and original context lengths are
+units, 160 in the MLP, two query heads to a key head. Windows and original context lengths are
 shorter than the 40 tokens of the reference where the long case is meant, longer where the short
 one is. Real models that the constants follow are named with each checkpoint.
 """
@@ -156,6 +156,7 @@ def _phi3(
     tied: bool = False,
     window: int | None = None,
     original: int | None = None,
+    heads: int = 4,
     rotated_share: float = 1.0,
 ) -> TinyCheckpoint:
     """A Phi-3; with an `original` context length it has LongRoPE.
@@ -165,6 +166,8 @@ def _phi3(
     common = _shared("phi3", "Phi3ForCausalLM", vocabulary.PHI, tied=tied) | {
         "embd_pdrop": 0.0,
         "hidden_act": "silu",
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads // 2,
         "original_max_position_embeddings": original or 512,
         "partial_rotary_factor": rotated_share,
         "resid_pdrop": 0.0,
@@ -174,7 +177,7 @@ def _phi3(
     theta = 10_000.0
     scaling: dict[str, Any] = {}
     if original is not None:
-        pairs = int(32 * rotated_share) // 2
+        pairs = int(128 // heads * rotated_share) // 2
         scaling = {
             "long_factor": [round(1.0 + 0.75 * pair, 4) for pair in range(pairs)],
             "short_factor": [round(1.0 + 0.0625 * pair, 4) for pair in range(pairs)],
@@ -271,7 +274,8 @@ _CHECKPOINTS = (
     _smollm3(),
     _phi3("phi3", window=_WINDOW),  # Phi-3-mini-4k
     _phi3("phi3-long", original=32),  # Phi-3-mini-128k beyond its original length
-    _phi3("phi4-mini", tied=True, original=256, rotated_share=0.75),  # within it
+    # Phi-4-mini within it: 48 of the 64 values of a head turn.
+    _phi3("phi4-mini", tied=True, original=256, heads=2, rotated_share=0.75),
     _gemma3("gemma3"),  # Gemma-3-1B
     _gemma3("gemma3-linear", factor=8.0),  # the text model of Gemma-3-4B
     # Gemma-3-27B; llama.cpp knows its scale by the 62 layers, a GGUF cannot state it.
