@@ -22,7 +22,7 @@ _TESTS = Path(__file__).resolve().parent.parent / "tests" / "unit" / "export"
 sys.path.insert(0, str(_TESTS))
 
 from tiny_checkpoints import (  # noqa: E402 - found through the path above
-    FAMILY_CHECKPOINTS,
+    ALL_CHECKPOINTS,
     REFERENCE_FOLDER,
     TinyCheckpoint,
     decoder_logits,
@@ -44,8 +44,8 @@ def main() -> int:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     options.output.mkdir(parents=True, exist_ok=True)
-    for name in options.only or FAMILY_CHECKPOINTS:
-        recorded = _record(FAMILY_CHECKPOINTS[name])
+    for name in options.only or ALL_CHECKPOINTS:
+        recorded = _record(ALL_CHECKPOINTS[name])
         np.savez_compressed(
             options.output / f"{name}.npz",
             **recorded,
@@ -58,7 +58,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Record the logits of transformers.")
     parser.add_argument("--output", type=Path, default=REFERENCE_FOLDER, metavar="FOLDER")
-    parser.add_argument("--only", nargs="+", choices=list(FAMILY_CHECKPOINTS), metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=list(ALL_CHECKPOINTS), metavar="NAME")
     return parser.parse_args()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_checkpoints import (
-    FAMILY_CHECKPOINTS,
+    ALL_CHECKPOINTS,
     REFERENCE_FOLDER,
     TinyCheckpoint,
     decoder_logits,
@@ -23,8 +23,8 @@ from tiny_checkpoints.weights import Weights
 
 from edgeagent.export.checkpoint.gguf.reader import GGUFFile
 
-ALL = list(FAMILY_CHECKPOINTS)
-IN_GGUF = [name for name in ALL if FAMILY_CHECKPOINTS[name].gguf_architecture is not None]
+ALL = list(ALL_CHECKPOINTS)
+IN_GGUF = [name for name in ALL if ALL_CHECKPOINTS[name].gguf_architecture is not None]
 Change = Callable[[dict[str, Any], Weights], None]
 
 
@@ -46,7 +46,7 @@ def test_every_checkpoint_has_recorded_logits_and_nothing_else_is_recorded() -> 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_decoder_in_numpy_agrees_with_transformers(name: str) -> None:
-    checkpoint = FAMILY_CHECKPOINTS[name]
+    checkpoint = ALL_CHECKPOINTS[name]
     expected = load_reference_logits(name)
     actual = decoder_logits(checkpoint.config, checkpoint.weights, checkpoint.tokens)
     assert expected.shape == (len(checkpoint.tokens), checkpoint.config["vocab_size"])
@@ -55,7 +55,7 @@ def test_the_decoder_in_numpy_agrees_with_transformers(name: str) -> None:
 
 
 def test_a_mistral_gguf_means_full_attention() -> None:
-    checkpoint = FAMILY_CHECKPOINTS["mistral"]
+    checkpoint = ALL_CHECKPOINTS["mistral"]
     expected = load_reference_logits("mistral", "gguf")
     actual = decoder_logits(checkpoint.gguf_config, checkpoint.weights, checkpoint.tokens)
     assert relative_error(actual, expected) < 1e-5
@@ -68,7 +68,7 @@ def test_a_mistral_gguf_means_full_attention() -> None:
 @pytest.mark.parametrize(("dtype", "code"), [("float32", "F32"), ("bfloat16", "BF16")])
 @pytest.mark.parametrize("name", ["llama3-tied", "gemma3", "phi3"])
 def test_a_folder_holds_the_weights(name: str, dtype: Any, code: str, tmp_path: Path) -> None:
-    checkpoint = FAMILY_CHECKPOINTS[name]
+    checkpoint = ALL_CHECKPOINTS[name]
     stored = read_safetensors(checkpoint.write_folder(tmp_path, dtype=dtype) / "model.safetensors")
     assert set(stored) == set(checkpoint.weights)
     for tensor, (kind, shape, raw) in stored.items():
@@ -80,7 +80,7 @@ def test_a_folder_holds_the_weights(name: str, dtype: Any, code: str, tmp_path: 
 
 
 def test_float16_is_exact_too(tmp_path: Path) -> None:
-    for checkpoint in FAMILY_CHECKPOINTS.values():
+    for checkpoint in ALL_CHECKPOINTS.values():
         folder = checkpoint.write_folder(tmp_path / checkpoint.name, dtype="float16")
         for name, (_, shape, raw) in read_safetensors(folder / "model.safetensors").items():
             values = np.frombuffer(raw, "<f2").reshape(shape)
@@ -88,7 +88,7 @@ def test_float16_is_exact_too(tmp_path: Path) -> None:
 
 
 def test_shards_divide_the_tensors(tmp_path: Path) -> None:
-    checkpoint = FAMILY_CHECKPOINTS["qwen3"]
+    checkpoint = ALL_CHECKPOINTS["qwen3"]
     checkpoint.write_folder(tmp_path, shards=3)
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text(encoding="utf-8"))
     files = sorted(tmp_path.glob("*.safetensors"))
@@ -102,7 +102,7 @@ def test_shards_divide_the_tensors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_both_dialects_of_the_configuration_are_there(name: str, tmp_path: Path) -> None:
-    checkpoint = FAMILY_CHECKPOINTS[name]
+    checkpoint = ALL_CHECKPOINTS[name]
     current, published = (
         json.loads((folder / "config.json").read_text(encoding="utf-8"))
         for folder in (
@@ -120,8 +120,8 @@ def test_both_dialects_of_the_configuration_are_there(name: str, tmp_path: Path)
 @pytest.mark.parametrize("name", ALL)
 def test_the_tokenizer_loads_and_knows_its_special_tokens(name: str, tmp_path: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
-    vocabulary = FAMILY_CHECKPOINTS[name].vocabulary
-    folder = FAMILY_CHECKPOINTS[name].write_folder(tmp_path)
+    vocabulary = ALL_CHECKPOINTS[name].vocabulary
+    folder = ALL_CHECKPOINTS[name].write_folder(tmp_path)
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     text = f"The thing and 12 caf\u00e9s{vocabulary.turn_end}"
     ids = tokenizer.encode(text).ids
@@ -142,7 +142,7 @@ def test_the_tokenizer_loads_and_knows_its_special_tokens(name: str, tmp_path: P
 
 @pytest.mark.parametrize("name", IN_GGUF)
 def test_the_reader_of_the_package_opens_every_gguf(name: str, tmp_path: Path) -> None:
-    checkpoint = FAMILY_CHECKPOINTS[name]
+    checkpoint = ALL_CHECKPOINTS[name]
     path = checkpoint.write_gguf(tmp_path / "tiny.gguf", kind="F16")
     with GGUFFile.open(path) as file:
         assert file.architecture == checkpoint.gguf_architecture
@@ -160,7 +160,7 @@ def test_the_reader_of_the_package_opens_every_gguf(name: str, tmp_path: Path) -
 
 def test_a_model_that_a_gguf_cannot_express_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="gemma3-scalar"):
-        FAMILY_CHECKPOINTS["gemma3-scalar"].write_gguf(tmp_path / "tiny.gguf")
+        ALL_CHECKPOINTS["gemma3-scalar"].write_gguf(tmp_path / "tiny.gguf")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_model_that_a_gguf_cannot_express_is_not_written(tmp_path: Path) -> No
     ],
 )
 def test_every_block_type_stores_the_weights(kind: str, limit: float, tmp_path: Path) -> None:
-    checkpoint = FAMILY_CHECKPOINTS["llama3"].wide()
+    checkpoint = ALL_CHECKPOINTS["llama3"].wide()
     path = checkpoint.write_gguf(tmp_path / "tiny.gguf", kind=kind)
     with GGUFFile.open(path) as file:
         assert file.tensors["blk.0.attn_q.weight"].type.name == kind
@@ -184,7 +184,7 @@ def test_every_block_type_stores_the_weights(kind: str, limit: float, tmp_path: 
 
 
 def test_a_mixture_is_chosen_by_tensor_and_by_part(tmp_path: Path) -> None:
-    path = FAMILY_CHECKPOINTS["qwen2"].write_gguf(
+    path = ALL_CHECKPOINTS["qwen2"].write_gguf(
         tmp_path / "tiny.gguf",
         kind="Q4_0",
         kinds={"attn_v": "Q8_0", "blk.1.attn_v.weight": "F16", "token_embd.weight": "Q5_1"},
@@ -199,7 +199,7 @@ def test_a_mixture_is_chosen_by_tensor_and_by_part(tmp_path: Path) -> None:
 
 
 def test_a_file_is_split_into_parts(tmp_path: Path) -> None:
-    checkpoint = FAMILY_CHECKPOINTS["llama3"]
+    checkpoint = ALL_CHECKPOINTS["llama3"]
     first = checkpoint.write_gguf(tmp_path / "tiny.gguf", kind="Q8_0", tensors_per_part=12)
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == [f"tiny-0000{at}-of-00003.gguf" for at in (1, 2, 3)]
@@ -213,7 +213,7 @@ def test_a_file_is_split_into_parts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", IN_GGUF)
 def test_files_are_the_same_bytes_each_time(name: str, tmp_path: Path) -> None:
-    checkpoint = FAMILY_CHECKPOINTS[name]
+    checkpoint = ALL_CHECKPOINTS[name]
     files = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         checkpoint.write_folder(folder, dtype="bfloat16", shards=2)
@@ -225,10 +225,10 @@ def test_files_are_the_same_bytes_each_time(name: str, tmp_path: Path) -> None:
 def test_weights_do_not_change_with_numpy_or_platform() -> None:
     digest = hashlib.sha256()
     for name in ALL:
-        for tensor, values in FAMILY_CHECKPOINTS[name].weights.items():
+        for tensor, values in ALL_CHECKPOINTS[name].weights.items():
             digest.update(f"{name}/{tensor}".encode() + values.astype("<f4").tobytes())
     assert (
-        digest.hexdigest() == "b3e2bf58d57454df44ed40eeebb916b0c5452f8b8120f0e966a9d4e22798279e"
+        digest.hexdigest() == "dc119238636265e2ce07bc67d708ccf61f2bf959501d3ed5d8d969438e8d188a"
     ), "the recorded logits belong to other weights; record them again"
 
 
@@ -334,6 +334,9 @@ ABLATIONS: Mapping[str, tuple[str, Change]] = {
         "gemma3-linear",
         with_rope("sliding_attention", rope_type="linear", factor=8.0),
     ),
+    "llama-linear: factor": ("llama-linear", with_rope(factor=1.0)),
+    "qwen3-yarn: factor": ("qwen3-yarn", with_rope(factor=1.0001)),
+    "qwen3-yarn: original length": ("qwen3-yarn", with_rope(original_max_position_embeddings=32)),
     "gemma3-scalar: scale of scores": ("gemma3-scalar", with_config(query_pre_attn_scalar=64)),
 }
 
@@ -341,7 +344,7 @@ ABLATIONS: Mapping[str, tuple[str, Change]] = {
 @pytest.mark.parametrize("feature", list(ABLATIONS))
 def test_without_a_feature_the_logits_are_far_off(feature: str) -> None:
     name, change = ABLATIONS[feature]
-    checkpoint: TinyCheckpoint = FAMILY_CHECKPOINTS[name]
+    checkpoint: TinyCheckpoint = ALL_CHECKPOINTS[name]
     config, weights = dict(checkpoint.config), dict(checkpoint.weights)
     change(config, weights)
     logits = decoder_logits(config, weights, checkpoint.tokens)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_checkpoints import (
-    FAMILY_CHECKPOINTS,
+    ALL_CHECKPOINTS,
     decoder_logits,
     load_reference_logits,
     reference_transformers_version,
@@ -57,7 +57,7 @@ def test_recording_again_gives_the_same_logits(torch_python: Path, tmp_path: Pat
     script = ROOT / "scripts" / "record_reference_logits.py"
     done = run(torch_python, script, "--output", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in FAMILY_CHECKPOINTS:
+    for name in ALL_CHECKPOINTS:
         with np.load(tmp_path / f"{name}.npz") as recorded:
             assert relative_error(recorded["logits"], load_reference_logits(name)) <= 1e-5
             if "logits_of_gguf" in recorded:
@@ -94,13 +94,13 @@ def llama_cpp_logits(
 def test_llama_cpp_computes_the_same_from_the_gguf(llama_python: Path, tmp_path: Path) -> None:
     """So names, keys and orders of rows are the converter's, and the semantics are shared."""
     files, expected = {}, {}
-    for name, checkpoint in FAMILY_CHECKPOINTS.items():
+    for name, checkpoint in ALL_CHECKPOINTS.items():
         if checkpoint.gguf_architecture is None:
             continue
         files[name] = (checkpoint.write_gguf(tmp_path / f"{name}.gguf"), checkpoint.tokens)
         expected[name] = load_reference_logits(name, "gguf")
     # llama.cpp ignores the window that a GGUF of Phi-3 states; transformers obeys it.
-    phi3 = FAMILY_CHECKPOINTS["phi3"]
+    phi3 = ALL_CHECKPOINTS["phi3"]
     config = {**phi3.config, "sliding_window": None}
     expected["phi3"] = decoder_logits(config, phi3.weights, phi3.tokens)
     actual = llama_cpp_logits(llama_python, tmp_path, files)
@@ -111,7 +111,7 @@ def test_llama_cpp_computes_the_same_from_the_gguf(llama_python: Path, tmp_path:
 
 
 def test_llama_cpp_reads_every_block_type(llama_python: Path, tmp_path: Path) -> None:
-    checkpoint = FAMILY_CHECKPOINTS["qwen2"].wide()
+    checkpoint = ALL_CHECKPOINTS["qwen2"].wide()
     kinds = ("F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
     files = {
         kind: (checkpoint.write_gguf(tmp_path / f"{kind}.gguf", kind=kind), checkpoint.tokens)

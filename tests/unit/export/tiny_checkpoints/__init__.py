@@ -15,7 +15,11 @@ from __future__ import annotations
 
 from tiny_checkpoints.checkpoint import TinyCheckpoint
 from tiny_checkpoints.decoder import decoder_logits
-from tiny_checkpoints.families import FAMILY_CHECKPOINTS
+from tiny_checkpoints.families import (
+    ALL_CHECKPOINTS,
+    FAMILY_CHECKPOINTS,
+    SCALING_CHECKPOINTS,
+)
 from tiny_checkpoints.reference import (
     REFERENCE_FOLDER,
     load_reference_logits,
@@ -24,8 +28,10 @@ from tiny_checkpoints.reference import (
 )
 
 __all__ = [
+    "ALL_CHECKPOINTS",
     "FAMILY_CHECKPOINTS",
     "REFERENCE_FOLDER",
+    "SCALING_CHECKPOINTS",
     "TinyCheckpoint",
     "decoder_logits",
     "load_reference_logits",

@@ -147,6 +147,9 @@ def _rope(config: Config, layer: int, length: int) -> tuple[Array, float] | None
             frequencies = frequencies / parameters["factor"]
         case "llama3":
             frequencies = frequencies / llama3_divisors(frequencies, parameters)
+        case "yarn":
+            frequencies = frequencies / _yarn_divisors(rotated, base, parameters)
+            factor = 0.1 * math.log(parameters["factor"]) + 1.0
         case "longrope":
             original = parameters["original_max_position_embeddings"]
             divisors = "long_factor" if length > original else "short_factor"
@@ -161,6 +164,21 @@ def llama3_divisors(frequencies: Array, parameters: Config) -> Array:
     low, high = parameters["low_freq_factor"], parameters["high_freq_factor"]
     smooth = np.clip((turns - low) / (high - low), 0.0, 1.0)
     return np.asarray(1.0 / ((1.0 - smooth) / parameters["factor"] + smooth))
+
+
+def _yarn_divisors(rotated: int, base: float, parameters: Config) -> Array:
+    """1 for waves that turn more than 32 times in the original length, `factor` below one turn.
+
+    Between the two, frequencies go over linearly from pair to pair.
+    """
+    original = parameters["original_max_position_embeddings"]
+    pairs = [
+        rotated * math.log(original / (turns * 2.0 * math.pi)) / (2.0 * math.log(base))
+        for turns in (32.0, 1.0)
+    ]
+    first, last = max(math.floor(pairs[0]), 0), min(math.ceil(pairs[1]), rotated - 1)
+    slowed = np.clip((np.arange(rotated // 2) - first) / (last - first), 0.0, 1.0)
+    return np.asarray(1.0 / (slowed / parameters["factor"] + 1.0 - slowed))
 
 
 def longrope_attention_factor(config: Config) -> float:

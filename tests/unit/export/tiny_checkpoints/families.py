@@ -80,7 +80,13 @@ _LLAMA3_SCALING = {
 
 
 def _qwen(
-    name: str, model_type: str, architecture: str, extra: dict[str, Any], *, tied: bool
+    name: str,
+    model_type: str,
+    architecture: str,
+    extra: dict[str, Any],
+    *,
+    tied: bool,
+    scaling: dict[str, Any] | None = None,
 ) -> TinyCheckpoint:
     common = _shared(model_type, architecture, vocabulary.CHATML, tied=tied) | {
         "hidden_act": "silu",
@@ -94,11 +100,12 @@ def _qwen(
         name=name,
         vocabulary=vocabulary.CHATML,
         # Published files state a window and, beside it, that it is not used.
-        published=common | {"rope_theta": theta, "sliding_window": _WINDOW},
+        published=common
+        | {"rope_scaling": scaling, "rope_theta": theta, "sliding_window": _WINDOW},
         config=common
         | {
             "layer_types": ["full_attention"] * _LAYERS,
-            "rope_parameters": {"rope_type": "default", "rope_theta": theta},
+            "rope_parameters": {"rope_type": "default", "rope_theta": theta, **(scaling or {})},
             "sliding_window": None,
         },
         gguf_architecture=model_type,
@@ -258,6 +265,10 @@ def _gemma3(
     )
 
 
+_LINEAR_SCALING = {"rope_type": "linear", "factor": 4.0}
+_YARN_SCALING = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+_QWEN3 = {"attention_bias": False, "head_dim": 64}  # so Q is twice as wide as the hidden units
+
 _CHECKPOINTS = (
     _llama("llama3", vocabulary.LLAMA3, theta=500_000.0, tied=False, scaling=_LLAMA3_SCALING),
     _llama("llama3-tied", vocabulary.LLAMA3, theta=500_000.0, tied=True, scaling=_LLAMA3_SCALING),
@@ -267,7 +278,7 @@ _CHECKPOINTS = (
         "qwen3",
         "qwen3",
         "Qwen3ForCausalLM",
-        {"attention_bias": False, "head_dim": 64},  # so Q is twice as wide as the hidden units
+        _QWEN3,
         tied=False,
     ),
     _mistral(),
@@ -282,5 +293,17 @@ _CHECKPOINTS = (
     _gemma3("gemma3-scalar", factor=8.0, query_pre_attn_scalar=32, in_gguf=False),
 )
 
+_SCALED = (
+    # What users add to a configuration, and publishers to a GGUF, for long contexts.
+    _llama("llama-linear", vocabulary.LLAMA3, theta=10_000.0, tied=False, scaling=_LINEAR_SCALING),
+    _qwen("qwen3-yarn", "qwen3", "Qwen3ForCausalLM", _QWEN3, tied=False, scaling=_YARN_SCALING),
+)
+
 FAMILY_CHECKPOINTS = MappingProxyType({each.name: each for each in _CHECKPOINTS})
-"""Every checkpoint by its name."""
+"""Every family and variant by name."""
+
+SCALING_CHECKPOINTS = MappingProxyType({each.name: each for each in _SCALED})
+"""Rotary scalings that no family is published with, by name."""
+
+ALL_CHECKPOINTS = MappingProxyType({**FAMILY_CHECKPOINTS, **SCALING_CHECKPOINTS})
+"""Both."""
