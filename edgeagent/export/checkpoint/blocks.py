@@ -73,8 +73,8 @@ def unpack(
     """
     if kind not in _UNPACKERS:
         raise UnsupportedError(
-            f"{source} is stored as {kind}, which is not supported; use a file quantized as one of"
-            f" {', '.join(sorted(supported.name for supported in _UNPACKERS))}."
+            f"{source} is stored as {kind}, which is not supported; use a checkpoint stored as one"
+            f" of {', '.join(kind.name for kind in (*_FLOATS, *_UNPACKERS))}."
         )
     _check_rows(raw, kind, in_features, source)
     blocks = raw.reshape(raw.shape[0], in_features // kind.block_len, kind.block_bytes)

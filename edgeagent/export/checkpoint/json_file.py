@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from edgeagent.errors import DamagedFileError, SourceError
+from edgeagent.export.checkpoint.access import access_to
 
 Json = str | int | float | bool | list["Json"] | dict[str, "Json"] | None
 """What a JSON document can hold."""
@@ -32,14 +33,11 @@ def read_json_object(path: Path, max_bytes: int) -> dict[str, Json]:
         SourceError: The file is missing or may not be read.
         DamagedFileError: It is too long, or not a JSON object.
     """
-    try:
+    with access_to(path):
         if not path.is_file():
             raise SourceError(f"{path} does not exist or is not a file.")
         with path.open("rb") as file:
             raw = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"{path} cannot be read: {reason}.") from error
     if len(raw) > max_bytes:
         raise DamagedFileError(f"{path} has more than the {max_bytes} bytes that are read of it.")
     return parse_json_object(raw, str(path))
@@ -60,19 +58,21 @@ def parse_json_object(raw: bytes, source: str) -> dict[str, Json]:
             parts, or holds a key twice.
     """
     if sum(raw.count(byte) for byte in _OPENING) > MAX_CONTAINERS:
-        raise DamagedFileError(f"{source} is damaged: it has more than {MAX_CONTAINERS} parts.")
+        raise _damaged(source, f"it has more than {MAX_CONTAINERS} parts")
     try:
         document: Json = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
     except UnicodeDecodeError:
-        raise DamagedFileError(f"{source} is damaged: it is not valid UTF-8.") from None
+        raise _damaged(source, "it is not valid UTF-8") from None
     except _DuplicateKeyError as error:
-        raise DamagedFileError(f"{source} is damaged: {error}.") from None
-    except ValueError as error:  # also integers of thousands of digits
-        raise DamagedFileError(f"{source} is damaged: it is not valid JSON ({error}).") from None
+        raise _damaged(source, str(error)) from None
+    except json.JSONDecodeError as error:
+        raise _damaged(source, f"it is not valid JSON ({error})") from None
+    except ValueError:
+        raise _damaged(source, "it holds a number of thousands of digits") from None
     except RecursionError:
         raise _too_deep(source) from None
     if not isinstance(document, dict):
-        raise DamagedFileError(f"{source} is damaged: it is not a JSON object.")
+        raise _damaged(source, "it is not a JSON object")
     _check_nesting(document, source)
     return document
 
@@ -104,6 +104,8 @@ def _check_nesting(document: Json, source: str) -> None:
 
 
 def _too_deep(source: str) -> DamagedFileError:
-    return DamagedFileError(
-        f"{source} is damaged: it nests objects and lists more than {MAX_NESTING} deep."
-    )
+    return _damaged(source, f"it nests objects and lists more than {MAX_NESTING} deep")
+
+
+def _damaged(source: str, what: str) -> DamagedFileError:
+    return DamagedFileError(f"{source} is damaged: {what}; download it again.")

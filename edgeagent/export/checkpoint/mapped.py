@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.errors import DamagedFileError, SourceError
+from edgeagent.export.checkpoint.access import access_to
 from edgeagent.export.checkpoint.protocol import TensorInfo
 
 _LFS_POINTER = b"version https://git-lfs"
@@ -43,7 +44,7 @@ class MappedFile:
             SourceError: It is missing, not a regular file, or may not be read.
             DamagedFileError: It is empty, or only stands for the real file.
         """
-        try:
+        with access_to(path):
             if not path.exists():
                 raise SourceError(f"{path} does not exist; give the path of a {kind}.")
             if not path.is_file():  # opening a named pipe would wait for ever
@@ -51,9 +52,6 @@ class MappedFile:
             with path.open("rb") as file:
                 _check_start(file.read(len(_LFS_POINTER)), path)
                 return cls(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-            reason = getattr(error, "strerror", None) or str(error)
-            raise SourceError(f"{path} cannot be read: {reason}.") from error
 
     def rows(self, tensor: TensorInfo) -> npt.NDArray[np.uint8]:
         """The stored bytes of a tensor as `(rows, row_bytes)`, a view without a copy.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeagent.errors import SourceError
+from edgeagent.export.checkpoint.access import access_to
 from edgeagent.export.checkpoint.gguf.checkpoint import GGUFCheckpoint
 from edgeagent.export.checkpoint.gguf.split import open_gguf
 from edgeagent.export.checkpoint.safetensors.folder import SafetensorsFolder
@@ -33,15 +34,12 @@ def open_checkpoint(path: Path) -> Checkpoint:
         UnsupportedError: It is a checkpoint of a kind that is not exported; the message says what
             to do instead.
     """
-    try:
+    with access_to(path):
         if not path.exists():
             raise SourceError(f"{path} does not exist; give {ACCEPTED}.")
         if not path.is_dir() and not path.is_file():  # opening a named pipe would wait for ever
             raise SourceError(f"{path} is neither a file nor a folder; give {ACCEPTED}.")
         is_gguf = path.is_file() and (path.suffix.lower() == _GGUF_SUFFIX or _begins_as_gguf(path))
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"{path} cannot be read: {reason}.") from error
     return open_gguf(path) if is_gguf else SafetensorsFolder.open(path)
 
 

@@ -242,6 +242,7 @@ HOSTILE = {
         raw_key(ARRAY, struct.pack("<IQQ", 8, 2, 2**63)),
         "ends within element 0",
     ),
+    "many arrays": (raw_key(ARRAY, struct.pack("<IQ", 9, 10_001)), "more than 10000 arrays"),
     "arrays beyond the end": (raw_key(ARRAY, struct.pack("<IQ", 9, 1000)), "at least 12000"),
     "unknown value type": (raw_key(99, b""), "unknown value type 99"),
     "unknown element type": (raw_key(ARRAY, struct.pack("<IQ", 99, 1)), "element type 99"),

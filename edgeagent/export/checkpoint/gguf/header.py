@@ -26,6 +26,9 @@ Python keeps a text in up to four times its bytes in a file, and a short one in 
 MAX_ELEMENTS = 4_000_000
 """Array elements that one file may hold in all; real models stay below 1.5 million."""
 
+MAX_INNER_ARRAYS = 10_000
+"""Arrays that arrays of one file may hold in all; real models have none."""
+
 MAX_NESTING = 4
 MAX_KEY_BYTES = 65_535  # from the GGUF specification
 
@@ -63,6 +66,7 @@ class HeaderCursor:
         self._path = path
         self._end = min(size, MAX_HEADER_BYTES)
         self._elements_left = MAX_ELEMENTS
+        self._inner_arrays_left = MAX_INNER_ARRAYS
 
     def damaged(self, what: str) -> DamagedFileError:
         """The error for this file; `what` completes "FILE is damaged: "."""
@@ -145,6 +149,9 @@ class HeaderCursor:
         if kind == _STRING:
             return self._strings(count, what)
         if kind == _ARRAY:
+            if count > self._inner_arrays_left:
+                raise self.damaged(f"{what} holds more than {MAX_INNER_ARRAYS} arrays")
+            self._inner_arrays_left -= count
             self.require(count, 12, what)  # an empty array takes 12 bytes
             return [self._array(what, depth + 1) for _ in range(count)]
         if kind == _BOOL:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.errors import DamagedFileError, SourceError, UnsupportedError
+from edgeagent.export.checkpoint.access import access_to
 from edgeagent.export.checkpoint.gguf.checkpoint import (
     SPLIT_COUNT,
     SPLIT_NO,
@@ -137,7 +138,8 @@ def _paths_of_parts(path: Path) -> list[Path]:
             " fewer (llama-gguf-split --merge)."
         )
     names = [f"{match['stem']}-{at:05}-of-{count:05}.gguf" for at in range(1, count + 1)]
-    missing = [name for name in names if not (path.parent / name).exists()]
+    with access_to(path.parent):
+        missing = [name for name in names if not (path.parent / name).exists()]
     if path.name in missing:
         raise SourceError(f"{path} does not exist; give the path of a GGUF file.")
     if missing:

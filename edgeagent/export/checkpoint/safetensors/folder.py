@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.errors import DamagedFileError, SourceError
+from edgeagent.export.checkpoint.access import access_to
 from edgeagent.export.checkpoint.mapped import MappedFile
 from edgeagent.export.checkpoint.protocol import TensorInfo
 from edgeagent.export.checkpoint.safetensors.config import HFConfig
@@ -137,7 +138,7 @@ class SafetensorsFolder:
 
 def _locate(path: Path) -> tuple[Path, str | None]:
     """The folder, and the name of its only weight file, None where an index lists them."""
-    try:
+    with access_to(path):
         if path.is_dir():
             if (path / SINGLE_NAME).exists():
                 return path, SINGLE_NAME
@@ -154,9 +155,6 @@ def _locate(path: Path) -> tuple[Path, str | None]:
         if path.name != SINGLE_NAME and index.exists() and path.name in read_weight_map(index):
             return path.parent, None
         return path.parent, path.name
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"{path} cannot be read: {reason}.") from error
 
 
 def _read_config(folder: Path) -> HFConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeagent.errors import DamagedFileError, SourceError, UnsupportedError
+from edgeagent.export.checkpoint.access import access_to
 from edgeagent.export.checkpoint.json_file import Json, read_json_object
 
 SUFFIX = ".safetensors"
@@ -12,6 +13,7 @@ SINGLE_NAME = f"model{SUFFIX}"
 INDEX_NAME = f"{SINGLE_NAME}.index.json"
 
 _MAX_INDEX_BYTES = 8 * 2**20
+_MAX_NAME_CHARS = 200
 _MAX_SHARDS = 128
 """Models that fit an edge device have one to ten; each takes a memory map and a file handle."""
 
@@ -38,7 +40,8 @@ def read_weight_map(index: Path) -> dict[str, list[str]]:
         raise UnsupportedError(
             f"{index} lists {len(shards)} weight files; at most {_MAX_SHARDS} are opened."
         )
-    missing = [name for name in sorted(shards) if not (index.parent / name).exists()]
+    with access_to(index.parent):
+        missing = [name for name in sorted(shards) if not (index.parent / name).exists()]
     if missing:
         raise SourceError(
             f"{index.parent} lacks {len(missing)} of the {len(shards)} weight files that"
@@ -49,7 +52,7 @@ def read_weight_map(index: Path) -> dict[str, list[str]]:
 
 def _shard_name(name: Json, index: Path) -> str:
     """Check that a shard is a file beside the index; a link there may lead to a cache."""
-    if not isinstance(name, str) or not name.isprintable():
+    if not isinstance(name, str) or not name.isprintable() or len(name) > _MAX_NAME_CHARS:
         raise DamagedFileError(f"{index} is damaged: it names a weight file {str(name)[:80]!r}.")
     # A colon names a drive or a stream of a file on Windows.
     if any(mark in name for mark in "/\\:") or not name.removesuffix(SUFFIX).strip(". "):

@@ -25,7 +25,7 @@ _CONVERT = (
 
 def refuse_folder_without_weights(folder: Path) -> SourceError | UnsupportedError:
     """The error for a folder that has neither `model.safetensors` nor its index."""
-    names = sorted(entry.name for entry in folder.iterdir())
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.isprintable())
     if any(name in _ADAPTER_NAMES for name in names):
         return _adapter(folder)
     if {"snapshots", "blobs"} <= set(names):
