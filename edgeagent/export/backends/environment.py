@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,11 @@ _INSTALL = (
 """Wheels only: installing must not run programs of the packages."""
 
 _FOREIGN_PIP = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV")
-_SEEN = ("Collecting ", "Requirement already satisfied: ")
+_SEEN = re.compile(
+    r"^(?:(?:Collecting|Requirement already satisfied:) (?P<name>[\w.-]+)"
+    r"|Processing .*[/\\](?P<wheel>[^-/\\]+)-[^/\\]*$)"
+)
+"""What pip says of each package: from an index, installed, or from a folder of wheels."""
 
 
 @dataclass(frozen=True)
@@ -182,13 +187,14 @@ class _PackageCounter:
 
     def __call__(self, line: str) -> None:
         text = line.strip()
-        for words in _SEEN:
-            if text.startswith(words):
-                name = normalized(text.removeprefix(words).partition("==")[0].partition(" ")[0])
-                self._waiting.discard(name)
-                self._report(name)
-        if text.startswith(("Downloading ", "Installing collected packages")):
+        if found := _SEEN.match(text):
+            name = normalized(found["name"] or found["wheel"])
+            self._waiting.discard(name)
+            self._report(name)
+        elif text.startswith("Downloading "):
             self._report(text[:60])
+        elif text.startswith("Installing collected packages"):
+            self._report("unpacking what was downloaded")
 
     def _report(self, detail: str) -> None:
         done = self._total - 1 - len(self._waiting)

@@ -15,13 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.errors import ExportError, VerificationError
-from edgeagent.export.backends.graph_facts import read_graph
+from edgeagent.export.backends.graph_facts import read_package_graph
+from edgeagent.export.backends.names import MODEL_NAME
 from edgeagent.export.backends.own_programs import program, report_progress
 from edgeagent.export.backends.protocol import BackendStage, OnBackendProgress, RunChild
 from edgeagent.export.backends.settings import Precision
-from edgeagent.export.genai_config import MODEL_NAME
 from edgeagent.export.tokenizer import TokenizerFiles
-from edgeagent.export.verify.fidelity import sample_windows
 from edgeagent.export.verify.runtime import RuntimeCheck
 from edgeagent.export.verify.sample import sample_text
 from edgeagent.export.verify.statistics import LogitStatistics
@@ -29,6 +28,7 @@ from edgeagent.privacy import disable_dependency_telemetry
 from edgeagent.record.manifest import Fidelity
 
 _ALL_POSITIONS_NAME = "all_positions.onnx"
+_WINDOW_TOKENS = 512
 _PIECE = 64
 """Positions that the package computes at a time; bounds the logits in memory."""
 
@@ -88,9 +88,7 @@ def measure_fidelity(
         .encode(sample_text(), add_special_tokens=False)
         .ids
     )
-    windows = sample_windows(
-        text[:tokens], tokenizer.bos_id if tokenizer.add_bos else None, context_len
-    )
+    windows = _windows(text[:tokens], tokenizer.bos_id if tokenizer.add_bos else None, context_len)
     total = sum(len(window) - 1 for window in windows)
     reference = _reference(model, work, windows, total=total, run=run, on_progress=on_progress)
     session = PackageLogits(package)
@@ -151,7 +149,7 @@ class PackageLogits:
         import onnxruntime
 
         graph = package / MODEL_NAME
-        self._facts = read_graph(graph)
+        self._facts = read_package_graph(package)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -196,6 +194,14 @@ class PackageLogits:
             name: np.zeros((1, heads, 0, width), dtype=np.float32)
             for name, (_, heads, width) in self._facts.cache_inputs.items()
         }
+
+
+def _windows(text: list[int], bos_id: int | None, context_len: int) -> list[npt.NDArray[np.int64]]:
+    """Cut a tokenized text into windows that are run on their own, each behind a BOS."""
+    start = [] if bos_id is None else [bos_id]
+    step = min(_WINDOW_TOKENS, context_len) - len(start)
+    pieces = (start + text[at : at + step] for at in range(0, len(text), step))
+    return [np.array(piece, dtype=np.int64) for piece in pieces if len(piece) > 1]
 
 
 def _without_pruning(graph: Path, target: Path) -> Path:

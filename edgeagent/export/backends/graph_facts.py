@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from edgeagent.errors import ExportError
+from edgeagent.export.backends.names import CONFIG_NAME, MODEL_NAME
 from edgeagent.export.backends.source import group_of
 from edgeagent.record.manifest import TensorGroup
 
 _PAST_KEY = re.compile(r"^past_key_values\.\d+\.key$")
 _PAST = re.compile(r"^past(?:_key_values)?\.\d+\.\w+$")
+_TABLE = re.compile(r"cos_cache|sin_cache|rotary_emb|inv_freq")  # computed, not learned
 _ORDER = ("embedding", "attention", "mlp", "head", "norm")
 _MIN_WEIGHT_BYTES = 1024
 """Smaller initializers are constants of the graph rather than weights."""
@@ -46,8 +49,28 @@ class GraphFacts:
         return sum(size * heads * width for size, heads, width in self.cache_inputs.values())
 
 
-def read_graph(path: Path) -> GraphFacts:
+def read_package_graph(folder: Path) -> GraphFacts:
+    """Read the graph of a package; its configuration says what the graph leaves open.
+
+    Raises:
+        ExportError: It is not a decoder with a cache.
+    """
+    try:
+        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+        decoder = config["model"]["decoder"]
+        heads, width = int(decoder["num_key_value_heads"]), int(decoder["head_size"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"The backend wrote no usable {CONFIG_NAME}.") from error
+    return read_graph(folder / MODEL_NAME, kv_heads=heads, head_dim=width)
+
+
+def read_graph(path: Path, *, kv_heads: int = 0, head_dim: int = 0) -> GraphFacts:
     """Read a graph without its external data.
+
+    Args:
+        path: The graph.
+        kv_heads: Of cache inputs that leave that axis open.
+        head_dim: Likewise.
 
     Raises:
         ExportError: It is not a decoder with a cache.
@@ -66,11 +89,12 @@ def read_graph(path: Path) -> GraphFacts:
         dims = value.type.tensor_type.shape.dim
         size = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).itemsize
         # Recurrent states have no axis that grows, so they cost nothing per token.
-        if len(dims) == 4 and not dims[2].dim_value and dims[1].dim_value and dims[3].dim_value:
-            cache[value.name] = (size, dims[1].dim_value, dims[3].dim_value)
+        if len(dims) == 4 and not dims[2].dim_value:
+            heads, width = dims[1].dim_value or kv_heads, dims[3].dim_value or head_dim
+            cache[value.name] = (size, heads, width)
     logits = next((value for value in graph.output if value.name == "logits"), None)
     layers = sum(1 for name in cache if _PAST_KEY.match(name))
-    if logits is None or not layers:
+    if logits is None or not layers or not all(map(all, cache.values())):
         raise ExportError("The backend wrote a graph that is not a decoder with a cache.")
     return GraphFacts(
         inputs=tuple(value.name for value in graph.input),
@@ -128,7 +152,7 @@ def _storage(graph: Any) -> Iterator[tuple[str, str, int]]:
             # Types of fewer than eight bits are stored two or more to a byte.
             width = {"int4": 4, "uint4": 4}.get(dtype.name, 8 * dtype.itemsize)
             size = (prod(tensor.dims) * width + 7) // 8
-            if size < _MIN_WEIGHT_BYTES and len(tensor.dims) < 2:
+            if (size < _MIN_WEIGHT_BYTES and len(tensor.dims) < 2) or _TABLE.search(name):
                 continue
             is_packed = node.op_type in {"MatMulNBits", "GatherBlockQuantized"}
             label = f"int{bits or 4} block {block or 32}" if is_packed else dtype.name

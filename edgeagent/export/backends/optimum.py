@@ -13,11 +13,11 @@ from typing import Literal
 from edgeagent.errors import ConfigError, ExportError
 from edgeagent.export.backends.generic_config import generic_config
 from edgeagent.export.backends.model_folder import write_json
+from edgeagent.export.backends.names import CONFIG_NAME, MODEL_NAME
 from edgeagent.export.backends.own_programs import program, report_progress
 from edgeagent.export.backends.protocol import BuildJob
 from edgeagent.export.backends.requirements import Bounds, RequirementSet
 from edgeagent.export.backends.settings import BackendSettings, Precision
-from edgeagent.export.genai_config import CONFIG_NAME, MODEL_NAME
 
 PRECISIONS: Mapping[Precision, int] = {"int4": 4, "int8": 8, "fp32": 32}
 """Bits of the weights; activations are float32."""

@@ -11,13 +11,13 @@ from typing import Any
 import edgeagent
 from edgeagent.clock import utc_now_iso
 from edgeagent.errors import ExportError
-from edgeagent.export.backends.graph_facts import GraphFacts, read_graph, tensor_groups
+from edgeagent.export.backends.graph_facts import GraphFacts, read_package_graph, tensor_groups
 from edgeagent.export.backends.interpreter import Interpreter
 from edgeagent.export.backends.model_folder import write_json
+from edgeagent.export.backends.names import CONFIG_NAME, DATA_NAME, MODEL_NAME
 from edgeagent.export.backends.protocol import Backend
 from edgeagent.export.backends.settings import BackendSettings
 from edgeagent.export.backends.source import BackendSource
-from edgeagent.export.genai_config import CONFIG_NAME, DATA_NAME, MODEL_NAME
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.tokenizer import TokenizerFiles, write_tokenizer
 from edgeagent.record.manifest import MANIFEST_NAME, Fidelity, Manifest, SourceRecord
@@ -87,7 +87,7 @@ def finish_package(folder: Path, tokenizer: TokenizerFiles, context_cap: int) ->
 
 def write_manifest(folder: Path, built: BuiltPackage) -> Manifest:
     """Write `manifest.json` for the files that are in a folder, and return it."""
-    graph: GraphFacts = read_graph(folder / MODEL_NAME)
+    graph: GraphFacts = read_package_graph(folder)
     source = built.source
     manifest = Manifest(
         model_id=built.model.model_id,
