@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gguf import GGUFWriter
 from gguf_files import STRING, UINT32, GGUFBuilder, Tensor
 from safetensors_files import Entry, safetensors, write_folder
 
@@ -74,6 +76,36 @@ def test_any_part_opens_the_whole_model(tmp_path: Path, named: int) -> None:
     assert view[0, 0] == 4
     with pytest.raises(ValueError, match="closed"):
         model.raw("d")
+
+
+@pytest.mark.parametrize("small_first_shard", [False, True])
+def test_reads_what_the_converter_of_llama_cpp_splits(
+    tmp_path: Path, small_first_shard: bool
+) -> None:
+    rng = np.random.default_rng(3)
+    arrays = {f"blk.{at}.w": rng.standard_normal((at + 2, 5), np.float32) for at in range(7)}
+    writer = GGUFWriter(
+        tmp_path / "tiny.gguf",
+        "llama",
+        split_max_tensors=3,
+        small_first_shard=small_first_shard,
+    )
+    writer.add_block_count(7)
+    for name, array in arrays.items():
+        writer.add_tensor(name, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 3 + small_first_shard
+    for path in paths:
+        with open_gguf(path) as model:
+            assert model.get_int("llama.block_count") == 7
+            assert list(model.tensors) == list(arrays)
+            for name, array in arrays.items():
+                assert model.tensors[name].shape == array.shape
+                assert model.raw(name).tobytes() == array.tobytes()
 
 
 def test_later_parts_without_any_metadata_go_by_their_names(tmp_path: Path) -> None:

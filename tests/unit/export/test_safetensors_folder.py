@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import struct
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors_files import Entry, config, safetensors, write_folder, write_sharded
 
-from edgeagent.errors import DamagedFileError, SourceError, UnsupportedError
+from edgeagent.errors import DamagedFileError, EdgeAgentError, SourceError, UnsupportedError
 from edgeagent.export.checkpoint.blocks import dequantize
 from edgeagent.export.checkpoint.safetensors import HFConfig, SafetensorsFolder
 from edgeagent.export.checkpoint.safetensors.header import MAX_HEADER_BYTES
@@ -203,6 +204,27 @@ def test_every_truncation_is_found(tmp_path: Path) -> None:
             SafetensorsFolder.open(write_folder(tmp_path, content[:length]))
     with pytest.raises(DamagedFileError, match="take bytes"):
         SafetensorsFolder.open(write_folder(tmp_path, content + b"\0"))
+
+
+def test_mutated_files_open_or_are_refused(tmp_path: Path) -> None:
+    rng = random.Random(20240517)
+    original = safetensors(*ALL)
+    opened, messages = 0, []
+    for _ in range(600):
+        content = bytearray(original)
+        for _ in range(rng.randint(1, 3)):
+            content[rng.randrange(len(content))] = rng.choice(b'0129"[]{},:- \\\x00\xff')
+        try:
+            checkpoint = SafetensorsFolder.open(write_folder(tmp_path, bytes(content)))
+        except EdgeAgentError as error:
+            messages.append(str(error))
+            continue
+        with checkpoint:
+            opened += 1
+            for name, tensor in checkpoint.tensors.items():
+                assert checkpoint.raw(name).size == tensor.nbytes <= checkpoint.size_bytes
+    assert opened > 5  # changes of the data alone
+    assert all(message.isprintable() for message in messages)
 
 
 def test_data_types(tmp_path: Path) -> None:
