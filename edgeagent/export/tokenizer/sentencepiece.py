@@ -75,7 +75,8 @@ def _merges_from_scores(scores: list[float], vocabulary: Vocabulary) -> list[Mer
     ranked: list[tuple[float, bool, int, int, Merge]] = []
     for token, index in ids.items():
         for cut in range(1, len(token)):
-            left, right = ids.get(token[:cut]), ids.get(token[cut:])
+            left = ids.get(token[:cut])
+            right = None if left is None else ids.get(token[cut:])
             if left is not None and right is not None:
                 # Runs of spaces have one score. SentencePiece joins from the left, the runtime all
                 # equal pairs at once: both come to the same when doubling is first.

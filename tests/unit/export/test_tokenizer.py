@@ -5,21 +5,28 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gguf_files import ARRAY, BOOL, FLOAT32, INT32, STRING, UINT32, GGUFBuilder
+from runtime_tokenizer import runtime_encode
 from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import ByteLevel
 
 from edgeagent.errors import DamagedFileError, UnsupportedError
 from edgeagent.export.checkpoint.gguf.reader import GGUFFile
-from edgeagent.export.tokenizer import TokenizerFiles, build_tokenizer, write_tokenizer
+from edgeagent.export.tokenizer import (
+    TokenizerFiles,
+    build_tokenizer,
+    patterns,
+    write_tokenizer,
+)
 from edgeagent.export.tokenizer.pretokenizers import PRE_TOKENIZERS
 
-REFERENCE = json.loads(
-    (Path(__file__).parents[2] / "data" / "tokenizer_reference.json").read_text("utf-8")
-)["cases"]
+DATA = Path(__file__).parents[2] / "data"
+REFERENCE = json.loads((DATA / "tokenizer_reference.json").read_text("utf-8"))["cases"]
 
-Keys = dict[str, tuple[int, object]]
+Keys = dict[str, tuple[int, Any]]
 Build = Callable[[Keys], TokenizerFiles]
 
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
@@ -138,23 +145,96 @@ def test_sentencepiece_without_a_space_in_front(build: Build) -> None:
     assert tokenizer.decode(tokenizer.encode(" ab").ids) == " ab"
 
 
-THREES = """llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 smaug-bpe dbrx glm4
-glm5 chatglm-bpe minicpm5 gpt-4o llama4 kanana2 talkie minimax-m2 deepseek-v3 hunyuan-dense
-joyai-llm hy_v4""".split()
-WHOLE = """gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat a.x-4.0
-mellum""".split()
-DIGIT_GROUPS = dict.fromkeys(THREES, ("123", "45")) | dict.fromkeys(WHOLE, ("12345",))
+PRE_TOKENIZER_REFERENCE = json.loads((DATA / "pretokenizer_reference.json").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("name", PRE_TOKENIZERS)
-def test_every_pre_tokenizer_loads_and_loses_nothing(build: Build, name: str) -> None:
-    keys = byte_level_keys() | {"ggml.pre": (STRING, name), "ggml.bos_token_id": (UINT32, 13)}
-    files = build(keys)
-    tokenizer = Tokenizer.from_str(files.tokenizer_json)
-    text = "abc 12 1212"
-    assert tokenizer.decode(tokenizer.encode(text).ids) == text
-    words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str("a12345")]
-    assert words == ["a", *DIGIT_GROUPS.get(name, "12345")]
+@pytest.mark.parametrize("name", PRE_TOKENIZER_REFERENCE["ids"])
+def test_text_is_cut_like_llama_cpp_does(build: Build, tmp_path: Path, name: str) -> None:
+    reference = PRE_TOKENIZER_REFERENCE
+    merges = reference["merges"]
+    alphabet = sorted(ByteLevel.alphabet())
+    tokens = [*alphabet, *(merge.replace(" ", "") for merge in merges), "<|endoftext|>"]
+    files = build(
+        {
+            "ggml.model": (STRING, "gpt2"),
+            "ggml.pre": (STRING, name),
+            "ggml.tokens": (ARRAY, (STRING, tokens)),
+            "ggml.token_type": (ARRAY, (INT32, [NORMAL] * (len(tokens) - 1) + [CONTROL])),
+            "ggml.merges": (ARRAY, (STRING, merges)),
+            "ggml.bos_token_id": (UINT32, len(tokens) - 1),
+            "ggml.eos_token_id": (UINT32, len(tokens) - 1),
+        }
+    )
+    published = Tokenizer.from_str(files.tokenizer_json)
+    runtime = runtime_encode(files, tmp_path / "package")
+    assert len(reference["texts"]) > 150
+    for text, ids in zip(reference["texts"], reference["ids"][name], strict=True):
+        assert runtime(text) == ids, text
+        # Where llama.cpp approximates classes of letters, the runtime's agreement is enough.
+        if name not in {"gpt-4o", "tekken"}:
+            assert published.encode(text).ids == ids, text
+
+
+def test_every_name_cuts_like_one_that_was_compared() -> None:
+    compared = {PRE_TOKENIZERS[name].cuts for name in PRE_TOKENIZER_REFERENCE["ids"]}
+    assert {pre.cuts for pre in PRE_TOKENIZERS.values()} == compared
+    used = {pattern for cuts in compared for pattern in cuts}
+    assert used == patterns.KNOWN
+
+
+def test_spellings_of_one_pattern() -> None:
+    possessive = (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*"
+        r"|\s*[\r\n]|\s+(?!\S)|\s"
+    )
+    assert patterns.known_pattern(possessive) == patterns.LLAMA3
+    assert patterns.known_pattern(patterns.GPT2.removesuffix(r"|\s+")) == patterns.GPT2
+    assert patterns.known_pattern(patterns.QWEN2.replace(r"\r\n", "\r\n")) == patterns.QWEN2
+    assert patterns.known_pattern(r"\p{N}+") is None
+    assert patterns.known_pattern(patterns.LLAMA3.replace("{1,3}", "{1,2}")) is None
+
+
+def test_runs_of_spaces_of_one_score(build: Build, tmp_path: Path) -> None:
+    """SentencePiece joins from the left; the runtime joins all equal pairs at once."""
+    keys = sentencepiece_keys()
+    runs = ["\u2581" * length for length in range(2, 17)]
+    keys["ggml.tokens"][1][1].extend(runs)
+    keys["ggml.token_type"][1][1].extend([NORMAL] * len(runs))
+    keys["ggml.scores"][1][1].extend([-5.0] * len(runs))
+    files = build(keys | {"ggml.add_space_prefix": (BOOL, False)})
+    published = Tokenizer.from_str(files.tokenizer_json)
+    runtime = runtime_encode(files, tmp_path / "package")
+    for length in range(1, 60):
+        expected = ["\u2581" * 16] * (length // 16) + ["\u2581" * (length % 16)] * (length % 16 > 0)
+        ids = published.encode(" " * length).ids
+        assert [published.id_to_token(index) for index in ids] == expected
+        assert runtime(" " * length) == ids
+
+
+def test_carriage_returns_survive_the_runtime(build: Build, tmp_path: Path) -> None:
+    keys = sentencepiece_keys()
+    keys["ggml.tokens"][1][1].extend(["\r", "\n", "\u2581\r", "\r\n"])
+    keys["ggml.token_type"][1][1].extend([NORMAL] * 4)
+    keys["ggml.scores"][1][1].extend([-9.0, -9.0, -2.0, -4.0])
+    files = build(keys | {"ggml.add_space_prefix": (BOOL, False)})
+    runtime = runtime_encode(files, tmp_path / "package")
+    tokens = len(keys["ggml.tokens"][1][1])
+    assert runtime("a \r\na\r\n") == [260, tokens - 2, tokens - 3, 260, tokens - 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("Phi3", [13, 0]), ("Phi-3-mini", [13, 0]), ("Llama", [13, 6, 0])]
+)
+def test_special_tokens_of_phi_3_take_white_space_along(
+    tmp_path: Path, name: str, expected: list[int]
+) -> None:
+    path = tmp_path / "vocab.gguf"
+    entries = [(f"tokenizer.{key}", *content) for key, content in byte_level_keys().items()]
+    path.write_bytes(GGUFBuilder(keys=[("general.name", STRING, name), *entries]).build())
+    with GGUFFile.open(path) as gguf:
+        files = build_tokenizer(gguf)
+    assert Tokenizer.from_str(files.tokenizer_json).encode("<|im_start|> a").ids == expected
+    assert runtime_encode(files, tmp_path / "package")("<|im_start|> a") == expected
 
 
 def test_writes_files_that_load(build: Build, tmp_path: Path) -> None:
