@@ -48,7 +48,7 @@ def header_of(path: str, size_bytes: int) -> bytes:
         bytes(100),  # target of a link
         b"ustar\x0000",
         bytes(32 + 32),  # names of user and group
-        b"%07o\0" % 0 * 2,  # device numbers
+        bytes(8 + 8),  # device numbers
         prefix.ljust(PREFIX_BYTES, b"\0"),
         bytes(12),
     ]

@@ -115,7 +115,7 @@ class BundleReader:
         header = self._exactly(BLOCK_BYTES)
         size = size_in(header)
         if size is None or header != header_of(INDEX_NAME, size):
-            raise self._damaged(f"it begins with {describe(header)} and not with {INDEX_NAME}")
+            raise self._damaged(f"it begins with {describe(header)}, not with a sound {INDEX_NAME}")
         if not 0 < size <= MAX_INDEX_BYTES:
             raise self._damaged(f"{INDEX_NAME} has {size} bytes")
         return size
