@@ -20,16 +20,13 @@ def byte_level_components(gguf: MetadataReader, vocabulary: Vocabulary) -> Token
     """Vocabulary, merges and pre-tokenizer as they stand in the file.
 
     Raises:
-        UnsupportedError: `tokenizer.ggml.pre` is not known.
+        UnsupportedError: `tokenizer.ggml.pre` is missing or not known.
         DamagedFileError: a merge that is not two known tokens.
     """
-    name = gguf.get_str("tokenizer.ggml.pre", "missing")
+    name = gguf.get_str("tokenizer.ggml.pre", "default")
     pre = PRE_TOKENIZERS.get(name)
     if pre is None:
-        raise UnsupportedError(
-            f"{gguf.path} cuts text with the pre-tokenizer {name[:80]!r}, which is not known;"
-            f" known are {', '.join(PRE_TOKENIZERS)}."
-        )
+        raise UnsupportedError(_not_known(gguf, name))
     return TokenizerComponents(
         normalizer=pre.normalizer,
         pre_tokenizer=byte_level(pre.cuts),
@@ -37,6 +34,18 @@ def byte_level_components(gguf: MetadataReader, vocabulary: Vocabulary) -> Token
         merges=_merges(gguf, vocabulary),
         ignore_merges=pre.ignore_merges,
         add_bos=pre.add_bos,
+    )
+
+
+def _not_known(gguf: MetadataReader, name: str) -> str:
+    if name == "default":
+        return (
+            f"{gguf.path} does not say how its tokenizer cuts text (tokenizer.ggml.pre); convert"
+            " the model again with a current llama.cpp."
+        )
+    return (
+        f"{gguf.path} cuts text with the pre-tokenizer {name[:80]!r}, which onnxruntime-genai"
+        f" cannot follow or edgeagent does not know; known are {', '.join(PRE_TOKENIZERS)}."
     )
 
 

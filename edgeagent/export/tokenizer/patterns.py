@@ -58,7 +58,14 @@ KNOWN = frozenset(
         DEEPSEEK3,
     }
 )
-"""Patterns that the runtime cuts by as the `tokenizers` library does."""
+r"""Patterns that the runtime cuts by as the `tokenizers` library does.
+
+Compared on 1,600 texts made for the purpose and on 880,000 tokens of prose, Python and C. What is
+left are other cuts of the same text: the runtime does not take U+0085 for space; `\s*[\r\n]+` does
+not end at the last of several line ends with spaces between and behind them (once in 880,000
+tokens); `[\r\n/]*` in `GPT4O` and `TEKKEN` stops at a slash behind a line end, as where a line of C
+ends in a brace and a comment follows (129 of 150 C headers, 2 of 150 Python files, 1 of 82 texts).
+"""
 
 _SAME = (
     # Literal line ends instead of escapes.

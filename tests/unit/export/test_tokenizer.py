@@ -303,5 +303,9 @@ def test_no_end_of_answer_is_refused(build: Build) -> None:
 def test_unknown_kinds_are_named(build: Build) -> None:
     with pytest.raises(UnsupportedError, match="pre-tokenizer 'klingon'"):
         build(changed("ggml.pre", STRING, "klingon"))
+    without = byte_level_keys()
+    del without["ggml.pre"]
+    with pytest.raises(UnsupportedError, match="does not say how its tokenizer cuts text"):
+        build(without)
     with pytest.raises(UnsupportedError, match="kind 'bert'"):
         build(changed("ggml.model", STRING, "bert"))
