@@ -191,10 +191,12 @@ def require_sha256(path: Path, expected: str) -> None:
     """Compare the hash of a whole bundle with one that was told by its maker.
 
     Raises:
-        ConfigError: The file cannot be read.
+        ConfigError: There is no such file, or it cannot be read.
         DamagedFileError: It has another hash.
     """
     try:
+        if not path.is_file():
+            raise ConfigError(f"There is no bundle {path}.")
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:

@@ -340,10 +340,7 @@ def test_a_changed_installation_is_not_handed_on(own_wheel: Path, tmp_path: Path
     [
         (None, "without being installed"),
         ("{", "damaged"),
-        (
-            json.dumps({"dir_info": {"editable": True}, "url": "file:///nowhere/at/all"}),
-            "no longer",
-        ),
+        ('{"dir_info": {"editable": true}, "url": "file:///nowhere/at/all"}', "no longer"),
     ],
 )
 def test_without_a_sound_installation_there_is_no_wheel(
