@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from edgeagent.config.child import child_options, python_module
 from edgeagent.errors import SourceError
 
 _POLL_S = 0.1
-_END_S = 5.0
 
 
 def run_pip(arguments: Sequence[str], work: Path, what: str, on_poll: Callable[[], None]) -> None:
@@ -57,15 +59,15 @@ def run_pip(arguments: Sequence[str], work: Path, what: str, on_poll: Callable[[
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End pip if it still runs; it removes its own children and files when it is asked to."""
+    """End pip and what it started, if it still runs; all its files are ours to remove."""
     if process.poll() is not None:
         return
-    process.terminate()
-    try:
-        process.wait(_END_S)
-    except subprocess.TimeoutExpired:
+    if sys.platform == "win32":
         process.kill()
-        process.wait()
+    else:
+        with suppress(ProcessLookupError):  # it ended just now
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
+    process.wait()
 
 
 def _reason(log: Path) -> str:

@@ -9,6 +9,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+import psutil
 import pytest
 from bundle_forge import entries_of
 from packaging.tags import Tag
@@ -17,6 +18,7 @@ from edgeagent.bundle.distributions import installed, license_texts, read_wheel,
 from edgeagent.bundle.index import WheelTarget
 from edgeagent.bundle.install import install_bundle
 from edgeagent.bundle.own_wheel import make_own_wheel, repack
+from edgeagent.bundle.pip import run_pip
 from edgeagent.bundle.platforms import (
     PLATFORMS,
     marker_environment,
@@ -295,6 +297,48 @@ def test_failures_and_ctrl_c_leave_no_wheels(
     with pytest.raises(KeyboardInterrupt):
         write_bundle(package, tmp_path / "out.tar", settings, on_progress=interrupt)
     assert {path.name for path in tmp_path.iterdir()} == {"index", "tiny-package"}
+
+
+BACKEND = """
+import os, time
+from pathlib import Path
+
+def build_wheel(*args, **options):
+    Path(os.environ["PID_FILE"]).write_text(str(os.getpid()))
+    time.sleep(120)
+
+prepare_metadata_for_build_wheel = build_wheel
+"""
+
+
+def test_ctrl_c_ends_what_pip_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, work, pid_file = tmp_path / "source", tmp_path / "work", tmp_path / "pid"
+    source.mkdir()
+    work.mkdir()
+    monkeypatch.setenv("PID_FILE", str(pid_file))
+    (source / "slow.py").write_text(BACKEND, encoding="utf-8")
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "slow"\nbackend-path = ["."]\n'
+        '[project]\nname = "slow"\nversion = "1"\n',
+        encoding="utf-8",
+    )
+
+    def interrupt() -> None:
+        if pid_file.is_file() and pid_file.read_text(encoding="utf-8"):
+            raise KeyboardInterrupt
+
+    arguments = ["wheel", "--no-build-isolation", "--no-index", "--no-deps", str(source)]
+    with pytest.raises(KeyboardInterrupt):
+        run_pip(arguments, work, "It failed", interrupt)
+    _, alive = psutil.wait_procs(_processes(int(pid_file.read_text(encoding="utf-8"))), timeout=10)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def _processes(pid: int) -> list[psutil.Process]:
+    try:
+        return [psutil.Process(pid)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 # edgeagent's own wheel
