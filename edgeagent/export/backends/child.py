@@ -37,7 +37,7 @@ _ISOLATED = ("-I", "-X", "utf8")
 
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)|ERROR): ?\S")
 _NOISE = re.compile(
-    r"^\s|\d+%\||it/s\]|\bWarning\b|^WARNING|\[(?:INFO|WARNING)\]|^Traceback|^\[notice\]|^$"
+    r"^\s|\d+%\||it/s\]|Warning: |^WARNING|\[(?:INFO|WARNING)\]|^Traceback|^\[notice\]|^$"
 )
 
 

@@ -36,8 +36,8 @@ _INSTALL = (
 
 _FOREIGN_PIP = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV")
 _SEEN = re.compile(
-    r"^(?:(?:Collecting|Requirement already satisfied:) (?P<name>[\w.-]+)"
-    r"|Processing .*[/\\](?P<wheel>[^-/\\]+)-[^/\\]*$)"
+    r"^(?:Collecting|Requirement already satisfied:) (?P<name>[\w.-]+)"
+    r"|^Processing .*?(?P<wheel>[\w.]+)-[\w.+!]+(?:-[\w.]+){3,4}\.whl"
 )
 """What pip says of each package: from an index, installed, or from a folder of wheels."""
 

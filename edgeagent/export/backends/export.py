@@ -9,7 +9,7 @@ from edgeagent.errors import ConfigError, MissingExtraError
 from edgeagent.export.backends.builder import Builder
 from edgeagent.export.backends.child import child_environment, isolated, run_child
 from edgeagent.export.backends.environment import create_environment, find_environment
-from edgeagent.export.backends.fidelity import check_limits, measure_fidelity
+from edgeagent.export.backends.fidelity import judge_package, measure_fidelity
 from edgeagent.export.backends.interpreter import (
     Interpreter,
     no_interpreter,
@@ -20,7 +20,7 @@ from edgeagent.export.backends.logs import log_file
 from edgeagent.export.backends.model_folder import write_folder_tokenizer, write_model_folder
 from edgeagent.export.backends.optimum import Optimum
 from edgeagent.export.backends.own_programs import program, report_progress
-from edgeagent.export.backends.package import BuiltPackage, finish_package, write_manifest
+from edgeagent.export.backends.package import BuiltPackage, Verdict, finish_package, write_manifest
 from edgeagent.export.backends.protocol import (
     Backend,
     BuildJob,
@@ -30,11 +30,11 @@ from edgeagent.export.backends.protocol import (
 )
 from edgeagent.export.backends.resources import check_resources, work_folder
 from edgeagent.export.backends.settings import BackendSettings
-from edgeagent.export.backends.source import BackendSource, hash_source, open_source
+from edgeagent.export.backends.source import BackendSource, SourceHashes, hash_source, open_source
 from edgeagent.export.protocol import ModelFacts
-from edgeagent.export.settings import ExportSettings
+from edgeagent.export.settings import DEFAULT_CONTEXT_LEN, ExportSettings
 from edgeagent.export.verify.runtime import check_runtime
-from edgeagent.record.manifest import Fidelity, Manifest
+from edgeagent.record.manifest import Manifest
 from edgeagent.record.staging import staged_folder
 
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (Builder(), Optimum())}
@@ -102,23 +102,24 @@ def export_with_backend(
             log=log,
             on_progress=on_progress,
         )
-        sha256 = job.hash()
+        hashes = job.hash()
         job.prepare_model()
         job.build(folder)
-        context_len = finish_package(folder, checkpoint.tokenizer, settings.context_cap)
-        verified, fidelity = job.verify(folder, out, context_len, settings)
+        context_len = finish_package(
+            folder, checkpoint.tokenizer, settings.context_len or DEFAULT_CONTEXT_LEN
+        )
+        verdict = job.verify(folder, out, context_len, settings)
         return write_manifest(
             folder,
             BuiltPackage(
                 backend=backend,
                 settings=wanted,
                 source=checkpoint,
-                sha256=sha256,
+                hashes=hashes,
                 interpreter=interpreter,
                 model=facts,
-                verify=verified,
+                verdict=verdict,
                 context_len=context_len,
-                fidelity=fidelity,
             ),
         )
 
@@ -179,8 +180,8 @@ class _Export:
         self._python = python
         self._log = log
 
-    def hash(self) -> str:
-        """SHA-256 that stands for the source."""
+    def hash(self) -> SourceHashes:
+        """SHA-256 of the source and of its parts."""
         total = self._source.size_bytes
         return hash_source(self._source, lambda done: self._on_progress("hash", done, total, ""))
 
@@ -217,17 +218,17 @@ class _Export:
 
     def verify(
         self, folder: Path, out: Path, context_len: int, settings: ExportSettings
-    ) -> tuple[str, Fidelity | None]:
-        """Run the package if this machine can; return how far that went, and the figures."""
+    ) -> Verdict:
+        """Run the package if this machine can."""
         if self._settings.ep != "cpu":
-            return f"not run here: made for {self._settings.ep}", None
+            return Verdict(f"not run here: made for {self._settings.ep}")
         if settings.verify == "none":
-            return "none", None
+            return Verdict("none")
         self._on_progress("load", 0, 1, "")
         runtime = check_runtime(folder)
         self._on_progress("load", 1, 1, "")
         if settings.verify == "load":
-            return "load", None
+            return Verdict("load")
         fidelity = measure_fidelity(
             folder,
             self._model,
@@ -239,9 +240,8 @@ class _Export:
             run=self._runner("The reference"),
             on_progress=self._on_progress,
         )
-        if not settings.accept_low_fidelity:
-            check_limits(fidelity, self._settings.precision, out)
-        return "full", fidelity
+        precision, forced = self._settings.precision, settings.accept_low_fidelity
+        return Verdict("full", fidelity, judge_package(fidelity, precision, out, forced=forced))
 
     def _runner(self, what: str) -> RunChild:
         def run(arguments: Sequence[str], on_line: Callable[[str], None]) -> None:

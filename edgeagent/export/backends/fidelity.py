@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +20,30 @@ from edgeagent.export.backends.own_programs import program, report_progress
 from edgeagent.export.backends.protocol import BackendStage, OnBackendProgress, RunChild
 from edgeagent.export.backends.settings import Precision
 from edgeagent.export.tokenizer import TokenizerFiles
+from edgeagent.export.verify.gate import judge
 from edgeagent.export.verify.runtime import RuntimeCheck
-from edgeagent.export.verify.sample import sample_text
+from edgeagent.export.verify.sample import sample_windows
 from edgeagent.export.verify.statistics import LogitStatistics
 from edgeagent.privacy import disable_dependency_telemetry
-from edgeagent.record.manifest import Fidelity
+from edgeagent.record.manifest import Fidelity, Gate, Thresholds
 
 _ALL_POSITIONS_NAME = "all_positions.onnx"
-_WINDOW_TOKENS = 512
 _PIECE = 64
 """Positions that the package computes at a time; bounds the logits in memory."""
 
 _VOCAB_SLICE = 1 << 15
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The worst figures that a package of some precision may have."""
-
-    top1_agreement: float
-    kl_mean: float
-    perplexity_change: float
-
-
-LIMITS: dict[Precision, Limits] = {
-    "fp32": Limits(0.99, 0.001, 0.005),
-    "int8": Limits(0.94, 0.02, 0.03),
-    "int4": Limits(0.80, 0.15, 0.15),
+THRESHOLDS: dict[Precision, Thresholds] = {
+    "fp32": Thresholds(
+        top1_agreement=0.99, kl_mean=0.001, perplexity_change=0.005, tool_call_agreement=0.99
+    ),
+    "int8": Thresholds(
+        top1_agreement=0.94, kl_mean=0.02, perplexity_change=0.03, tool_call_agreement=0.95
+    ),
+    "int4": Thresholds(
+        top1_agreement=0.80, kl_mean=0.15, perplexity_change=0.15, tool_call_agreement=0.80
+    ),
 }
 """What rounding weights and activations to that many bits costs models that stand it well."""
 
@@ -83,12 +79,13 @@ def measure_fidelity(
     """
     from tokenizers import Tokenizer
 
-    text: list[int] = (
-        Tokenizer.from_str(tokenizer.tokenizer_json)
-        .encode(sample_text(), add_special_tokens=False)
-        .ids
+    text = Tokenizer.from_str(tokenizer.tokenizer_json)
+    windows = sample_windows(
+        lambda section: text.encode(section, add_special_tokens=False).ids,
+        tokens,
+        tokenizer.bos_id if tokenizer.add_bos else None,
+        context_len,
     )
-    windows = _windows(text[:tokens], tokenizer.bos_id if tokenizer.add_bos else None, context_len)
     total = sum(len(window) - 1 for window in windows)
     reference = _reference(model, work, windows, total=total, run=run, on_progress=on_progress)
     session = PackageLogits(package)
@@ -111,29 +108,20 @@ def measure_fidelity(
     return _summarize(compared, runtime.tokenizer_texts)
 
 
-def check_limits(fidelity: Fidelity, precision: Precision, out: Path) -> None:
-    """Refuse a package that lost more than its precision accounts for.
+def judge_package(fidelity: Fidelity, precision: Precision, out: Path, *, forced: bool) -> Gate:
+    """Hold the figures against what the precision accounts for.
 
     Raises:
-        VerificationError: A limit is missed; the message has the figures.
+        VerificationError: A threshold is missed, and the package is not to be kept all the same.
     """
-    limits = LIMITS[precision]
-    figures = (
-        ("top-1 agreement", fidelity.top1_agreement, ">=", limits.top1_agreement),
-        ("KL divergence", fidelity.kl_mean, "<=", limits.kl_mean),
-        ("change of perplexity", abs(fidelity.perplexity_change), "<=", limits.perplexity_change),
-    )
-    missed = [
-        f"{name} {value:.3f} where {sign} {limit} is asked"
-        for name, value, sign, limit in figures
-        if not (value >= limit if sign == ">=" else value <= limit)
-    ]
-    if missed:
+    gate = judge(fidelity, THRESHOLDS[precision], forced=forced)
+    if not gate.passed and not gate.forced:
         raise VerificationError(
             f"The {precision} package for {out} does not predict like its source"
-            f" ({'; '.join(missed)}); take a higher precision, other options, or --force to keep"
-            " it all the same."
+            f" ({'; '.join(gate.missed)}); nothing was written. Take a higher precision or other"
+            " options, or --force to keep it all the same."
         )
+    return gate
 
 
 class PackageLogits:
@@ -194,14 +182,6 @@ class PackageLogits:
             name: np.zeros((1, heads, 0, width), dtype=np.float32)
             for name, (_, heads, width) in self._facts.cache_inputs.items()
         }
-
-
-def _windows(text: list[int], bos_id: int | None, context_len: int) -> list[npt.NDArray[np.int64]]:
-    """Cut a tokenized text into windows that are run on their own, each behind a BOS."""
-    start = [] if bos_id is None else [bos_id]
-    step = min(_WINDOW_TOKENS, context_len) - len(start)
-    pieces = (start + text[at : at + step] for at in range(0, len(text), step))
-    return [np.array(piece, dtype=np.int64) for piece in pieces if len(piece) > 1]
 
 
 def _without_pruning(graph: Path, target: Path) -> Path:
@@ -267,6 +247,8 @@ def _summarize(compared: Sequence[LogitStatistics], tokenizer_texts: int) -> Fid
     def joined(name: str) -> npt.NDArray[np.float64]:
         return np.concatenate(list(_each(compared, name)))
 
+    if not np.isfinite(joined("kl")).all():
+        raise VerificationError("The new package computes logits that are not finite numbers.")
     return Fidelity(
         reference="float32 forward pass of transformers in the backend's interpreter",
         tokens=len(joined("kl")),

@@ -63,25 +63,47 @@ def as_transformers_4(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration with its rotary embedding described as transformers 4 reads it.
 
     Raises:
-        UnsupportedError: Layers differ in their rotary embedding, which version 4 has no common
-            key for.
+        UnsupportedError: Kinds of layers differ in a way that version 4 has no keys for.
     """
     rewritten = dict(config)
     rope = rewritten.pop("rope_parameters", None)
     if rope is None:
         return rewritten
-    if not isinstance(rope, Mapping) or any(isinstance(part, Mapping) for part in rope.values()):
-        raise UnsupportedError(
-            "config.json describes a rotary embedding per kind of layer, which the version of"
-            " transformers that this backend uses does not know; use --backend builder."
-        )
+    if not isinstance(rope, Mapping):
+        raise _unknown_rope()
+    if any(isinstance(part, Mapping) for part in rope.values()):
+        # Gemma-3: layers that see everything, and layers with a window and a base of their own.
+        if set(rope) != {"full_attention", "sliding_attention"}:
+            raise _unknown_rope()
+        local = rope["sliding_attention"]
+        if _kind(local) != "default":
+            raise _unknown_rope()
+        rewritten["rope_local_base_freq"] = local["rope_theta"]
+        rope = rope["full_attention"]
     scaling = dict(rope)
     for key in ("rope_theta", "partial_rotary_factor"):
         if (value := scaling.pop(key, None)) is not None:
             rewritten[key] = value
-    if scaling.get("rope_type", "default") != "default":
-        rewritten["rope_scaling"] = scaling
+    if _kind(rope) == "longrope":
+        # Phi-3's own words: three keys, and the original length beside them.
+        if (original := scaling.pop("original_max_position_embeddings", None)) is not None:
+            rewritten.setdefault("original_max_position_embeddings", original)
+        scaling["type"] = scaling.pop("rope_type")
+    rewritten["rope_scaling"] = None if _kind(rope) == "default" else scaling
     return rewritten
+
+
+def _kind(rope: Any) -> object:
+    if not isinstance(rope, Mapping) or "rope_theta" not in rope:
+        raise _unknown_rope()
+    return rope.get("rope_type", "default")
+
+
+def _unknown_rope() -> UnsupportedError:
+    return UnsupportedError(
+        "config.json describes a rotary embedding that the version of transformers which this"
+        " backend uses has no words for; use --backend builder."
+    )
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

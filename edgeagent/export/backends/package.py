@@ -17,10 +17,10 @@ from edgeagent.export.backends.model_folder import write_json
 from edgeagent.export.backends.names import CONFIG_NAME, DATA_NAME, MODEL_NAME
 from edgeagent.export.backends.protocol import Backend
 from edgeagent.export.backends.settings import BackendSettings
-from edgeagent.export.backends.source import BackendSource
+from edgeagent.export.backends.source import BackendSource, SourceHashes
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.tokenizer import TokenizerFiles, write_tokenizer
-from edgeagent.record.manifest import MANIFEST_NAME, Fidelity, Manifest, SourceRecord
+from edgeagent.record.manifest import MANIFEST_NAME, Fidelity, Gate, Manifest, SourceRecord
 
 _GREEDY = {
     "do_sample": False,
@@ -37,18 +37,32 @@ _KEPT = frozenset({CONFIG_NAME, MODEL_NAME, DATA_NAME})
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What the verification found.
+
+    Attributes:
+        extent: How far it went, in words.
+        fidelity: The figures, `None` if they were not measured.
+        gate: The judgement, `None` without figures.
+    """
+
+    extent: str
+    fidelity: Fidelity | None = None
+    gate: Gate | None = None
+
+
+@dataclass(frozen=True)
 class BuiltPackage:
     """What the manifest is made of beside the package's files."""
 
     backend: Backend
     settings: BackendSettings
     source: BackendSource
-    sha256: str
+    hashes: SourceHashes
     interpreter: Interpreter
     model: ModelFacts
-    verify: str
+    verdict: Verdict
     context_len: int
-    fidelity: Fidelity | None
 
 
 def finish_package(folder: Path, tokenizer: TokenizerFiles, context_cap: int) -> int:
@@ -95,12 +109,13 @@ def write_manifest(folder: Path, built: BuiltPackage) -> Manifest:
         created_utc=utc_now_iso(),
         source=SourceRecord(
             file=source.path.resolve().name,
-            sha256=built.sha256,
+            sha256=built.hashes.sha256,
             size_bytes=source.size_bytes,
             origin=built.model.origin,
             architecture=source.architecture,
             name=source.name,
             license=built.model.license or source.license,
+            parts=built.hashes.parts,
         ),
         recipe=_recipe(built),
         tensor_groups=tensor_groups(graph, source.types),
@@ -118,7 +133,8 @@ def write_manifest(folder: Path, built: BuiltPackage) -> Manifest:
         context_len=built.context_len,
         kv_bytes_per_token=graph.kv_bytes_per_token,
         tool_call_format=built.model.tool_call_format,
-        fidelity=built.fidelity,
+        fidelity=built.verdict.fidelity,
+        gate=built.verdict.gate,
     )
     content = manifest.model_dump_json(indent=2) + "\n"
     (folder / MANIFEST_NAME).write_bytes(content.encode("utf-8"))
@@ -137,5 +153,5 @@ def _recipe(built: BuiltPackage) -> dict[str, str | int | float | bool]:
         "interpreter": built.interpreter.label,
         "context_len": built.context_len,
         "logits": "last position" if pruned else "all positions",
-        "verify": built.verify,
+        "verify": built.verdict.extent,
     }

@@ -83,10 +83,24 @@ def open_source(path: Path) -> BackendSource:
     return _open_folder(path) if path.is_dir() else _open_gguf(path)
 
 
-def hash_source(source: BackendSource, on_bytes: Callable[[int], None]) -> str:
-    """Return the SHA-256 of a GGUF file, or of the list of a folder's files with their SHA-256.
+@dataclass(frozen=True)
+class SourceHashes:
+    """What identifies a checkpoint.
 
-    The list has lines of the form `sha256  name`, sorted by name, as `sha256sum` writes them.
+    Attributes:
+        sha256: Of a GGUF file; of a folder, that of the lines `sha256sum` prints for its files.
+        parts: SHA-256 of each weight file by name where there are several.
+    """
+
+    sha256: str
+    parts: dict[str, str]
+
+
+def hash_source(source: BackendSource, on_bytes: Callable[[int], None]) -> SourceHashes:
+    """Hash every file of a checkpoint.
+
+    Raises:
+        SourceError: A file cannot be read.
     """
     done = 0
     hashes: dict[str, str] = {}
@@ -98,9 +112,11 @@ def hash_source(source: BackendSource, on_bytes: Callable[[int], None]) -> str:
         hashes[path.name] = sha256_of(path, "the source", report)
         done += path.stat().st_size
     if source.kind == "gguf":
-        return hashes[source.path.name]
+        return SourceHashes(hashes[source.path.name], {})
+    weights = {name: digest for name, digest in hashes.items() if name.endswith(".safetensors")}
     listing = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
-    return hashlib.sha256(listing.encode("utf-8")).hexdigest()
+    digest = hashlib.sha256(listing.encode("utf-8")).hexdigest()
+    return SourceHashes(digest, weights if len(weights) > 1 else {})
 
 
 def group_of(name: str) -> str:
