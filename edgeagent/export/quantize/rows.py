@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeagent.config.cores import usable_cores
 from edgeagent.errors import DamagedFileError
 from edgeagent.export.quantize.scheme import Offset, Scheme
 from edgeagent.export.quantize.search import Floats, fit_blocks
@@ -77,7 +77,7 @@ def quantize_rows(
         importance: `(in_features,)`, how much the squared error of each column counts, such as
             the mean square of that input; not negative. A block whose columns all count nothing is
             quantized as if they counted the same.
-        threads: Threads to use; one for each processor if `None`.
+        threads: Threads to use; one for each core that this process may use if `None`.
         source: What to call the tensor in an error.
 
     Raises:
@@ -92,7 +92,7 @@ def quantize_rows(
     work = _Work(weights, scheme, importance)
     step = max(1, _PIECE_WEIGHTS // in_features)
     starts = range(0, rows, step)
-    workers = min(threads or os.cpu_count() or 1, len(starts))
+    workers = min(threads or usable_cores(), len(starts))
     if workers <= 1:
         sums = [work.quantize(start, start + step) for start in starts]
     else:

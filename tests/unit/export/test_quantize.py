@@ -75,7 +75,7 @@ def _assert_operands(result: QuantizedRows, scheme: Scheme) -> None:
 
 
 @pytest.mark.parametrize("scheme", FULL_SCALES, ids=str)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(weights=weights_of_any_size)
 def test_no_block_is_worse_than_plain_rounding(scheme: Scheme, weights: np.ndarray) -> None:
     result = quantize_rows(weights, scheme)
@@ -115,7 +115,7 @@ def test_reports_the_error_of_what_it_returns(scheme: Scheme) -> None:
 
 
 @pytest.mark.parametrize("offset", list(Offset))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_finds_every_grid_of_4_bits(offset: Offset, data: st.DataObject) -> None:
     zero_point = 8
