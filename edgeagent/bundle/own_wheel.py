@@ -89,29 +89,39 @@ def repack(distribution: metadata.Distribution, folder: Path) -> Path:
     wheel = folder / f"{name}-{version}-{_PURE_TAG}.whl"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
         info = ""
-        for file in sorted(distribution.files or ()):
-            path = PurePosixPath(file.as_posix())
+        for text, recorded in sorted(_record(distribution)):
+            path = PurePosixPath(text)
             if ".." in path.parts or path.is_absolute() or path.suffix == ".pyc":
                 continue  # console scripts and caches are made at installation
             is_info = path.parts[0].endswith(".dist-info")
             info = path.parts[0] if is_info else info
             if is_info and path.name in _NOT_IN_A_WHEEL:
                 continue
-            content = _unchanged(file, str(path))
-            archive.writestr(_entry(str(path)), content)
-            rows.append((str(path), f"sha256={_digest(content)}", str(len(content))))
+            content = _unchanged(Path(str(distribution.locate_file(text))), text, recorded)
+            archive.writestr(_entry(text), content)
+            rows.append((text, recorded, str(len(content))))
         record = io.StringIO()
         csv.writer(record, lineterminator="\n").writerows([*rows, (f"{info}/RECORD", "", "")])
         archive.writestr(_entry(f"{info}/RECORD"), record.getvalue())
     return wheel
 
 
-def _unchanged(file: metadata.PackagePath, path: str) -> bytes:
+def _record(distribution: metadata.Distribution) -> list[tuple[str, str]]:
+    """Return path and hash of every installed file.
+
+    `Distribution.files` leaves out missing files since Python 3.12, and those are the ones that
+    matter here.
+    """
+    lines = (distribution.read_text("RECORD") or "").splitlines()
+    return [(row[0], row[1]) for row in csv.reader(lines) if len(row) == 3]
+
+
+def _unchanged(file: Path, path: str, recorded: str) -> bytes:
     try:
-        content = Path(str(file.locate())).read_bytes()
+        content = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"The installed edgeagent lacks {path}; install it again.") from error
-    if file.hash is not None and (file.hash.mode, file.hash.value) != ("sha256", _digest(content)):
+    if recorded != f"sha256={_digest(content)}":
         raise ConfigError(
             f"{path} of the installed edgeagent was changed after its installation, so no wheel of"
             " it can be made; install it again."
