@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeagent.errors import ConfigError
+from edgeagent.export.backends.names import MODEL_NAME
 from edgeagent.export.backends.protocol import BuildJob
 from edgeagent.export.backends.requirements import Bounds, RequirementSet
 from edgeagent.export.backends.settings import BackendSettings, Ep, Precision
+from edgeagent.export.backends.traits import read_config, restore_windows
 
 COMBINATIONS: Mapping[Ep, tuple[Precision, ...]] = {
     "cpu": ("int4", "int8", "fp32"),
@@ -67,7 +69,8 @@ _DEFAULTS = {"prune_lm_head": "true"}
 """Only the last position's logits are computed in prefill, as the native exporter does."""
 
 _CPU_DEFAULTS = {"windowed_kv_cache": "false"}
-"""On the CPU a reduced cache fails as soon as a context outgrows the sliding window."""
+"""On the CPU a reduced cache fails as soon as a context outgrows the sliding window; see
+`traits.restore_windows` for what else is needed."""
 
 _LAYER = re.compile(r"^Reading layer (\d+)")
 
@@ -131,6 +134,10 @@ class Builder:
             ],
             on_line,
         )
+        graph = job.out / MODEL_NAME
+        full_cache = self.options(job.settings).get("windowed_kv_cache") == "false"
+        if full_cache and graph.is_file():
+            restore_windows(graph, read_config(job.model), job.layers)
         job.on_progress("build", total, total, "")
 
 

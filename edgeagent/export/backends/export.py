@@ -31,6 +31,7 @@ from edgeagent.export.backends.protocol import (
 from edgeagent.export.backends.resources import check_resources, work_folder
 from edgeagent.export.backends.settings import BackendSettings
 from edgeagent.export.backends.source import BackendSource, SourceHashes, hash_source, open_source
+from edgeagent.export.backends.traits import read_config, short_context
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.settings import DEFAULT_CONTEXT_LEN, ExportSettings
 from edgeagent.export.verify.runtime import check_runtime
@@ -235,7 +236,7 @@ class _Export:
             self._work,
             tokenizer=self._source.tokenizer,
             tokens=settings.verify_tokens,
-            context_len=context_len,
+            context_len=min(context_len, short_context(read_config(self._model)) or context_len),
             runtime=runtime,
             run=self._runner("The reference"),
             on_progress=self._on_progress,

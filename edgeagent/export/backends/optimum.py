@@ -18,6 +18,7 @@ from edgeagent.export.backends.own_programs import program, report_progress
 from edgeagent.export.backends.protocol import BuildJob
 from edgeagent.export.backends.requirements import Bounds, RequirementSet
 from edgeagent.export.backends.settings import BackendSettings, Precision
+from edgeagent.export.backends.traits import read_config, short_context
 
 PRECISIONS: Mapping[Precision, int] = {"int4": 4, "int8": 8, "fp32": 32}
 """Bits of the weights; activations are float32."""
@@ -90,7 +91,11 @@ class Optimum:
         """Export, quantize and configure; see `Backend.build`."""
         graph = self._export(job)
         self._quantize(job, graph)
-        write_json(job.out / CONFIG_NAME, generic_config(job.out / MODEL_NAME, job.model))
+        config = generic_config(job.out / MODEL_NAME, job.model)
+        # Tracing keeps the factors of the short example that it ran.
+        if (limit := short_context(read_config(job.model))) is not None:
+            config["model"]["context_length"] = min(limit, config["model"]["context_length"])
+        write_json(job.out / CONFIG_NAME, config)
 
     def _export(self, job: BuildJob) -> Path:
         folder = job.work / "graph"
