@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeagent.errors import ConfigError
+from edgeagent.errors import ConfigError, UnsupportedError
 from edgeagent.export.backends.names import MODEL_NAME
 from edgeagent.export.backends.protocol import BuildJob
 from edgeagent.export.backends.requirements import Bounds, RequirementSet
@@ -72,6 +72,10 @@ _CPU_DEFAULTS = {"windowed_kv_cache": "false"}
 """On the CPU a reduced cache fails as soon as a context outgrows the sliding window; see
 `traits.restore_windows` for what else is needed."""
 
+UNFAITHFUL = frozenset({"phi3"})
+"""Model types whose graphs compute something else than transformers does, seen on the CPU with the
+pinned versions. There the verification refuses them; other providers are not run here."""
+
 _LAYER = re.compile(r"^Reading layer (\d+)")
 
 
@@ -114,6 +118,13 @@ class Builder:
 
     def build(self, job: BuildJob) -> None:
         """Run the builder; see `Backend.build`."""
+        config = read_config(job.model)
+        if job.settings.ep != "cpu" and config.get("model_type") in UNFAITHFUL:
+            raise UnsupportedError(
+                f"The model builder's graphs of {config['model_type']} models were found to compute"
+                " something else than the model, and for other devices than the CPU nothing would"
+                " notice; use the native backend or --backend optimum on the CPU."
+            )
         total = job.layers + 2  # reading what is around the layers, and writing
         job.on_progress("build", 0, total, "loading the weights")
 
@@ -137,7 +148,7 @@ class Builder:
         graph = job.out / MODEL_NAME
         full_cache = self.options(job.settings).get("windowed_kv_cache") == "false"
         if full_cache and graph.is_file():
-            restore_windows(graph, read_config(job.model), job.layers)
+            restore_windows(graph, config, job.layers)
         job.on_progress("build", total, total, "")
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import onnx
 import psutil
 import pytest
 from backend_fakes import (
@@ -35,6 +36,7 @@ from edgeagent.export.backends.model_folder import as_transformers_4, write_mode
 from edgeagent.export.backends.protocol import BackendStage, ignore_backend_progress
 from edgeagent.export.backends.settings import BackendSettings
 from edgeagent.export.backends.source import hash_source, open_source
+from edgeagent.export.backends.traits import restore_windows, short_context, windowed_layers
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.settings import ExportSettings
 from edgeagent.record.manifest import Fidelity, Manifest
@@ -305,3 +307,48 @@ def test_what_a_package_may_lose_depends_on_its_precision(tmp_path: Path) -> Non
         assert words in str(caught.value)
     kept = judge_package(fidelity, "fp32", tmp_path, forced=True)
     assert (kept.passed, kept.forced, len(kept.missed)) == (False, True, 3)
+
+
+@pytest.mark.parametrize(
+    ("config", "windowed"),
+    [
+        ({"sliding_window": 8}, {0, 1, 2}),
+        ({"sliding_window": 8, "use_sliding_window": False}, set()),
+        ({"sliding_window": 8, "use_sliding_window": True, "max_window_layers": 2}, {2}),
+        (
+            {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"] * 2},
+            {0, 2},
+        ),
+        ({"sliding_window": None}, set()),
+        ({}, set()),
+    ],
+)
+def test_layers_with_a_window(config: dict[str, Any], windowed: set[int]) -> None:
+    assert windowed_layers(config, 3) == windowed
+
+
+def test_windows_are_written_into_the_layers_that_have_them(tmp_path: Path) -> None:
+    nodes = [
+        onnx.helper.make_node(
+            "GroupQueryAttention",
+            ["q"],
+            [f"o{layer}"],
+            name=f"/model/layers.{layer}/attn/GroupQueryAttention",
+            local_window_size=-1,
+        )
+        for layer in range(3)
+    ]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "decoder", [], []))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    restore_windows(path, {"sliding_window": 8, "layer_types": kinds}, 3)
+    written = onnx.load(path).graph.node
+    assert [node.attribute[0].i for node in written] == [8, -1, 8]
+
+
+def test_longrope_has_one_set_of_factors_up_to_its_original_context() -> None:
+    checkpoint = ALL_CHECKPOINTS["phi3-long"]
+    assert short_context(checkpoint.config) == short_context(checkpoint.published) == 32
+    assert short_context(as_transformers_4(checkpoint.config)) == 32
+    assert short_context(ALL_CHECKPOINTS["llama3"].config) is None
