@@ -38,13 +38,13 @@ def smollm2_gguf(weights_home: Path) -> Path:
 @pytest.fixture(scope="session")
 def smollm2_package(smollm2_gguf: Path, weights_home: Path) -> Path:
     """The default model's package, exported anew in each session; verification is tested apart."""
-    from edgeagent.export.native import export_gguf
+    from edgeagent.export.native import export_checkpoint
     from edgeagent.export.protocol import ModelFacts
     from edgeagent.export.settings import ExportSettings
 
     folder = weights_home / "packages" / "smollm2-135m-instruct"
     folder.parent.mkdir(exist_ok=True)
-    export_gguf(
+    export_checkpoint(
         smollm2_gguf,
         folder,
         facts=ModelFacts(model_id="smollm2-135m-instruct"),

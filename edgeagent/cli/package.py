@@ -9,23 +9,25 @@ from edgeagent.export.protocol import ExportStage, OnExportProgress
 from edgeagent.export.resolve import ensure_package
 
 _LABELS = {
-    "hash": "hashing the source",
+    "calibrate": "observing the inputs of each layer",
     "weights": "exporting",
-    "tokenizer": "writing the tokenizer",
     "load": "loading the package",
     "verify": "verifying against the source",
+    "hash": "hashing the source",
 }
-_BYTES = frozenset({"hash", "weights"})
+_NOTES = {"predicted": "The export will take {}.", "rejected": "Did not pass the gate: {}."}
 
 
 def show_export(display: ProgressDisplay) -> OnExportProgress:
     """Return a callback that shows how far an export is."""
 
-    def report(stage: ExportStage, done: int, total: int) -> None:
-        if stage in _BYTES:
-            display.update(_LABELS[stage], done, total, amount=human_bytes)
+    def report(stage: ExportStage, done: int, total: int, detail: str) -> None:
+        if stage in _NOTES:
+            display.note(_NOTES[stage].format(detail))
+        elif stage == "weights":
+            display.update(_LABELS[stage], done, total, amount=human_bytes, detail=detail)
         else:
-            display.update(_LABELS[stage], done, total)
+            display.update(_LABELS[stage], done, total, detail=detail)
 
     return report
 

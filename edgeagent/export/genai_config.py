@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeagent.export.families import Family
-from edgeagent.export.shape import DecoderShape
+from edgeagent.export.decoder.spec import DecoderSpec
 from edgeagent.export.tokenizer import TokenizerFiles
 
 CONFIG_NAME = "genai_config.json"
 MODEL_NAME = "model.onnx"
+ALL_POSITIONS_NAME = "all_positions.onnx"
+"""The same decoder with the logits of all positions, over the same weights file."""
 DATA_NAME = "model.onnx.data"
 
 
-def genai_config(family: Family, shape: DecoderShape, tokenizer: TokenizerFiles) -> dict[str, Any]:
+def genai_config(spec: DecoderSpec, tokenizer: TokenizerFiles) -> dict[str, Any]:
     """Return the content of `genai_config.json`.
 
     Search defaults are greedy: what a run samples with is stated by the run, not by a package.
@@ -25,19 +26,19 @@ def genai_config(family: Family, shape: DecoderShape, tokenizer: TokenizerFiles)
     bos_id = eos_ids[0] if tokenizer.bos_id is None else tokenizer.bos_id
     return {
         "model": {
-            "type": family.runtime_type,
-            "vocab_size": shape.vocab,
-            "context_length": shape.context_len,
+            "type": spec.runtime_type,
+            "vocab_size": spec.vocab,
+            "context_length": spec.context_len,
             "bos_token_id": bos_id,
             "eos_token_id": eos_ids,
             "pad_token_id": tokenizer.pad_id,
             "decoder": {
                 "filename": MODEL_NAME,
-                "head_size": shape.head_dim,
-                "hidden_size": shape.hidden,
-                "num_attention_heads": shape.heads,
-                "num_hidden_layers": shape.layers,
-                "num_key_value_heads": shape.kv_heads,
+                "head_size": spec.head_dim,
+                "hidden_size": spec.hidden,
+                "num_attention_heads": spec.heads,
+                "num_hidden_layers": len(spec.layers),
+                "num_key_value_heads": spec.kv_heads,
                 "session_options": {"log_id": "edgeagent", "provider_options": []},
                 "inputs": {
                     "input_ids": "input_ids",
@@ -65,7 +66,7 @@ def genai_config(family: Family, shape: DecoderShape, tokenizer: TokenizerFiles)
             "length_penalty": 1.0,
             "early_stopping": True,
             "min_length": 0,
-            "max_length": shape.context_len,
+            "max_length": spec.context_len,
             "past_present_share_buffer": True,
         },
     }

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
-from math import prod
 from pathlib import Path
 
 import edgeagent
 from edgeagent.clock import utc_now_iso
-from edgeagent.export.checkpoint.gguf.reader import GGUFFile
-from edgeagent.export.checkpoint.protocol import TensorInfo
-from edgeagent.export.pack.storage import storage_of
+from edgeagent.export.decoder.weights import Role, Vector
+from edgeagent.export.hashing import combined
+from edgeagent.export.model import SourceModel
+from edgeagent.export.pack.policy import Recipe
+from edgeagent.export.preflight import Prediction
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.settings import ExportSettings
-from edgeagent.export.shape import DecoderShape
+from edgeagent.export.verify.verifier import Verdict
 from edgeagent.record.manifest import (
     MANIFEST_NAME,
-    Fidelity,
+    ExportCost,
     Manifest,
     SourceRecord,
     TensorGroup,
@@ -26,6 +27,17 @@ from edgeagent.record.manifest import (
 
 _TOOLS = ("gguf", "numpy", "onnx", "onnxruntime", "onnxruntime-genai", "tokenizers")
 _GROUP_ORDER = ("embedding", "attention", "mlp", "head", "norm")
+_GROUPS: dict[Role, str] = {
+    "embedding": "embedding",
+    "q": "attention",
+    "k": "attention",
+    "v": "attention",
+    "o": "attention",
+    "gate": "mlp",
+    "up": "mlp",
+    "down": "mlp",
+    "head": "head",
+}
 _FLOAT32_BYTES = 4
 
 
@@ -33,79 +45,93 @@ _FLOAT32_BYTES = 4
 class PackageFacts:
     """Everything a manifest is made of beside the package's files."""
 
-    gguf: GGUFFile
-    sha256: str
-    shape: DecoderShape
-    model: ModelFacts
+    model: SourceModel
+    hashes: dict[Path, str]
+    recipe: Recipe
+    facts: ModelFacts
     settings: ExportSettings
-    fidelity: Fidelity | None
+    verdict: Verdict | None
+    prediction: Prediction
+    export_s: float
 
 
-def write_manifest(folder: Path, facts: PackageFacts) -> Manifest:
+def write_manifest(folder: Path, package: PackageFacts) -> Manifest:
     """Write `manifest.json` for the files that are in a folder, and return it."""
-    gguf, shape = facts.gguf, facts.shape
+    model, settings, verdict = package.model, package.settings, package.verdict
+    source = model.checkpoint
+    several = len(package.hashes) > 1
     manifest = Manifest(
-        model_id=facts.model.model_id,
+        model_id=package.facts.model_id,
         edgeagent_version=edgeagent.__version__,
         created_utc=utc_now_iso(),
         source=SourceRecord(
-            file=gguf.path.name,
-            sha256=facts.sha256,
-            size_bytes=gguf.size_bytes,
-            origin=facts.model.origin,
-            architecture=gguf.architecture,
-            name=gguf.get_str("general.name", ""),
-            license=facts.model.license or gguf.get_str("general.license", ""),
+            file=source.path.name,
+            sha256=combined(package.hashes),
+            size_bytes=source.size_bytes,
+            origin=package.facts.origin,
+            architecture=model.architecture,
+            name=model.name,
+            license=package.facts.license or model.license,
+            parts={path.name: digest for path, digest in package.hashes.items()} if several else {},
         ),
         recipe={
             "exporter": "native",
-            "policy": "exact",
-            "context_len": shape.context_len,
-            "accuracy_level": facts.settings.accuracy_level,
-            "logits": "last position",
-            "verify": facts.settings.verify,
+            "policy": settings.policy,
+            "precision": package.recipe.name,
+            "calibrated": settings.calibrate,
+            "context_len": model.spec.context_len,
+            "accuracy_level": settings.accuracy_level,
+            "logits": "last position; all positions in all_positions.onnx",
+            "verify": settings.verify,
         },
-        tensor_groups=_tensor_groups(gguf),
+        tensor_groups=_tensor_groups(model, package.recipe),
         tool_versions={name: _version(name) for name in _TOOLS},
         files=_file_sizes(folder),
-        parameters=sum(
-            prod(tensor.shape)
-            for tensor in gguf.tensors.values()
-            if not tensor.name.startswith("rope_")
+        parameters=model.parameters,
+        context_len=model.spec.context_len,
+        kv_bytes_per_token=model.spec.kv_bytes_per_token,
+        tool_call_format=package.facts.tool_call_format,
+        fidelity=None if verdict is None else verdict.fidelity,
+        gate=None if verdict is None else verdict.gate,
+        predicted=ExportCost(
+            package_bytes=package.prediction.package_bytes,
+            rss_peak_bytes=package.prediction.memory_bytes,
+            time_s=round(package.prediction.time_s, 1),
         ),
-        context_len=shape.context_len,
-        kv_bytes_per_token=shape.kv_bytes_per_token,
-        tool_call_format=facts.model.tool_call_format,
-        fidelity=facts.fidelity,
+        export_s=round(package.export_s, 1),
     )
     content = manifest.model_dump_json(indent=2) + "\n"
     (folder / MANIFEST_NAME).write_bytes(content.encode("utf-8"))
     return manifest
 
 
-def _tensor_groups(gguf: GGUFFile) -> tuple[TensorGroup, ...]:
+def _tensor_groups(model: SourceModel, recipe: Recipe) -> tuple[TensorGroup, ...]:
     """One record per group and precision, in the order of the data flow."""
-    parts: dict[tuple[str, str, bool], list[tuple[TensorInfo, int]]] = defaultdict(list)
-    for tensor in gguf.tensors.values():
-        if len(tensor.shape) == 1:
-            size = _FLOAT32_BYTES * tensor.in_features
-            parts["norm", "float32", True].append((tensor, size))
+    weights, tensors = model.spec.weights, model.checkpoint.tensors
+    parts: dict[tuple[str, str, bool], list[tuple[str, int]]] = defaultdict(list)
+    for part in weights.parts():
+        if isinstance(part, Vector):
+            parts["norm", "float32", True].append((part.tensor, _FLOAT32_BYTES * part.size))
             continue
-        storage = storage_of(tensor.type, source=tensor.name)
-        size = storage.total_bytes(tensor.rows, tensor.in_features)
-        parts[_group_of(tensor.name), storage.label, storage.exact].append((tensor, size))
+        matrix = part
+        if matrix.role == "embedding" and weights.head is None:
+            matrix = replace(matrix, role="head")  # stored as the head needs it
+        storage = recipe.storage(matrix, tensors[matrix.tensor].type)
+        size = storage.total_bytes(matrix.rows, matrix.in_features)
+        key = _GROUPS[part.role], storage.label, storage.exact
+        parts[key].append((part.tensor, size))
     groups = [
         TensorGroup(
             group=group,
-            source_types=dict(Counter(tensor.type.name for tensor, _ in tensors)),
+            source_types=dict(Counter(tensors[name].type.name for name, _ in stored)),
             stored_as=label,
-            tensors=len(tensors),
-            size_bytes=sum(size for _, size in tensors),
+            tensors=len(stored),
+            size_bytes=sum(size for _, size in stored),
             exact=exact,
         )
-        for (group, label, exact), tensors in parts.items()
+        for (group, label, exact), stored in parts.items()
     ]
-    if "output.weight" not in gguf.tensors:
+    if weights.head is None:
         embedding = next(group for group in groups if group.group == "embedding")
         groups.append(
             TensorGroup(
@@ -118,14 +144,6 @@ def _tensor_groups(gguf: GGUFFile) -> tuple[TensorGroup, ...]:
             )
         )
     return tuple(sorted(groups, key=lambda group: _GROUP_ORDER.index(group.group)))
-
-
-def _group_of(tensor: str) -> str:
-    if tensor == "token_embd.weight":
-        return "embedding"
-    if tensor == "output.weight":
-        return "head"
-    return "attention" if ".attn_" in tensor else "mlp"
 
 
 def _file_sizes(folder: Path) -> dict[str, int]:

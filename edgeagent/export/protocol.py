@@ -9,7 +9,9 @@ from typing import Literal, Protocol, TypeAlias
 from edgeagent.export.settings import ExportSettings
 from edgeagent.record.manifest import Manifest
 
-ExportStage: TypeAlias = Literal["hash", "weights", "load", "verify"]
+ExportStage: TypeAlias = Literal[
+    "predicted", "calibrate", "weights", "load", "verify", "rejected", "hash"
+]
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,16 @@ class ModelFacts:
 class OnExportProgress(Protocol):
     """Called from the exporting thread after each piece of work."""
 
-    def __call__(self, stage: ExportStage, done: int, total: int) -> None:
+    def __call__(self, stage: ExportStage, done: int, total: int, detail: str) -> None:
         """Report progress.
 
         Args:
-            stage: What is being done.
-            done: Work finished, in bytes for `hash` and `weights`, in tokens for `verify`.
+            stage: What is being done. `predicted` says in `detail` what the export will need,
+                `rejected` which recipe did not pass the gate; both have no work of their own.
+            done: Work finished, in bytes of the source for `weights`, in parts of the model for
+                `calibrate` and `verify`.
             total: Work of the stage in the same unit.
+            detail: What it is at, such as the name of a tensor; may be empty.
         """
 
 
@@ -67,5 +72,5 @@ class Exporter(Protocol):
         """
 
 
-def ignore_progress(stage: ExportStage, done: int, total: int) -> None:
+def ignore_progress(stage: ExportStage, done: int, total: int, detail: str) -> None:
     """Progress callback that does nothing."""

@@ -79,15 +79,15 @@ def export_model(
 
     Raises:
         ConfigError: `model` stands for nothing, or `out` is something else than a package.
-        EdgeAgentError: What `pull` and `export_gguf` raise.
+        EdgeAgentError: What `pull` and `export_checkpoint` raise.
     """
-    from edgeagent.export.native import export_gguf
+    from edgeagent.export.native import export_checkpoint
 
     target = resolve(model)
     folder = out or target.folder
     source = target.fetch(on_pull)
     facts = replace(target.facts, origin=origin_of(source) or target.facts.origin)
-    export_gguf(source, folder, facts=facts, settings=settings, on_progress=on_export)
+    export_checkpoint(source, folder, facts=facts, settings=settings, on_progress=on_export)
     return read_package(folder)
 
 

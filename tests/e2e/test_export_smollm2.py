@@ -16,11 +16,11 @@ _SCRIPT = """
 import json, sys, time
 from pathlib import Path
 import psutil
-from edgeagent.export.native import export_gguf
+from edgeagent.export.native import export_checkpoint
 from edgeagent.export.protocol import ModelFacts
 
 start = time.perf_counter()
-export_gguf(Path(sys.argv[1]), Path(sys.argv[2]), facts=ModelFacts(model_id="smollm2"))
+export_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]), facts=ModelFacts(model_id="smollm2"))
 status = Path("/proc/self/status")
 if status.is_file():
     # Not ru_maxrss: before exec a child is its parent, and that size stays in the figure.

@@ -3,5 +3,12 @@
 from __future__ import annotations
 
 from edgeagent.export.families.family import Family
+from edgeagent.export.families.folder_positions import opted_in_positions
 
-FAMILY = Family(architecture="qwen2", runtime_type="qwen2", interleaved_rope=False, qkv_bias=True)
+FAMILY = Family(
+    name="qwen2",
+    folder_architectures=("Qwen2ForCausalLM",),
+    runtime_type="qwen2",
+    qkv_bias=True,
+    folder_positions=opted_in_positions,
+)

@@ -100,29 +100,54 @@ class ExternalData:
         self.close()
 
 
-def external_tensor(
-    name: str, region: Region, location: str, shape: tuple[int, ...] | None = None
-) -> TensorProto:
-    """Describe a region as an initializer.
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in the external-data file, in the shape that an operator wants.
 
-    Args:
-        name: Of the initializer.
-        region: Where the data lies.
-        location: Name of the external-data file, relative to the graph.
-        shape: Another shape of the same number of elements; two initializers may share a region.
+    Attributes:
+        region: Where it lies.
+        shape: Of the initializer; has as many elements as the region.
     """
-    from onnx import TensorProto, helper
 
-    dims = region.shape if shape is None else shape
-    if prod(dims) != prod(region.shape):
-        raise ValueError(f"{name}: {dims} has not as many elements as {region.shape}")
-    tensor = TensorProto(
-        name=name,
-        data_type=helper.np_dtype_to_tensor_dtype(region.dtype.newbyteorder("=")),
-        dims=dims,
-        data_location=TensorProto.EXTERNAL,
-    )
-    where = {"location": location, "offset": region.offset, "length": region.nbytes}
-    for key, value in where.items():
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
+    region: Region
+    shape: tuple[int, ...]
+
+    def rows(self, start: int, stop: int, of: int) -> StoredArray:
+        """A part of the array, cut along its first axis, which holds `of` rows in order.
+
+        Args:
+            start: First row.
+            stop: Row behind the last.
+            of: Rows of the whole; a flat array of several numbers a row is cut alike.
+        """
+        each = self.shape[0] // of
+        row_bytes = self.region.nbytes // of
+        shape = ((stop - start) * each, *self.shape[1:])
+        region = Region(self.region.offset + start * row_bytes, shape, self.region.dtype)
+        return StoredArray(region, shape)
+
+    def tensor(self, name: str, location: str) -> TensorProto:
+        """The array as an initializer.
+
+        Args:
+            name: Of the initializer.
+            location: Name of the external-data file, relative to the graph.
+        """
+        from onnx import TensorProto, helper
+
+        if prod(self.shape) != prod(self.region.shape):
+            raise ValueError(f"{name}: {self.shape} and {self.region.shape} differ in size")
+        tensor = TensorProto(
+            name=name,
+            data_type=helper.np_dtype_to_tensor_dtype(self.region.dtype.newbyteorder("=")),
+            dims=self.shape,
+            data_location=TensorProto.EXTERNAL,
+        )
+        where = {
+            "location": location,
+            "offset": self.region.offset,
+            "length": self.region.nbytes,
+        }
+        for key, value in where.items():
+            tensor.external_data.add(key=key, value=str(value))
+        return tensor

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from onnx import helper, numpy_helper
+
+import edgeagent
+from edgeagent.export.graph.external import StoredArray
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 CONTRIB_DOMAIN = "com.microsoft"
 _CONTRIB_OPS = frozenset(
     {
+        "FastGelu",
         "GatherBlockQuantized",
         "GroupQueryAttention",
         "MatMulNBits",
@@ -75,18 +79,27 @@ class GraphNodes:
         name: str,
         inputs: Sequence[ValueInfoProto],
         outputs: Sequence[ValueInfoProto],
-        initializers: Sequence[TensorProto],
-        producer_version: str,
+        arrays: Mapping[str, StoredArray],
+        location: str,
     ) -> ModelProto:
-        """Assemble the model."""
-        graph = helper.make_graph(
-            self._nodes, name, inputs, outputs, [*initializers, *self._constants.values()]
-        )
+        """Assemble the model; of the arrays it takes those that a node reads.
+
+        Args:
+            name: Of the graph.
+            inputs: Of the graph.
+            outputs: Of the graph.
+            arrays: Weights by name.
+            location: Name of the file that holds them.
+        """
+        read = dict.fromkeys(value for node in self._nodes for value in node.input)
+        weights = [arrays[name].tensor(name, location) for name in read if name in arrays]
+        constants = [value for name, value in self._constants.items() if name in read]
+        graph = helper.make_graph(self._nodes, name, inputs, outputs, [*weights, *constants])
         return helper.make_model(
             graph,
             ir_version=_IR_VERSION,
             producer_name="edgeagent",
-            producer_version=producer_version,
+            producer_version=edgeagent.__version__,
             opset_imports=[
                 helper.make_opsetid("", _ONNX_OPSET),
                 helper.make_opsetid(CONTRIB_DOMAIN, _CONTRIB_OPSET),

@@ -1,14 +1,40 @@
-"""What the weight writer hands to the graph builder: names of initializers and their layout."""
+"""What the weight writer hands to the graph builder: arrays by name, and their meaning."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from edgeagent.export.graph.external import StoredArray
 from edgeagent.export.pack.storage import Storage
 
-if TYPE_CHECKING:
-    from onnx import TensorProto
+
+@dataclass(frozen=True)
+class StoredMatrix:
+    """A matrix in the package; fields name arrays of `StoredDecoder.arrays`.
+
+    Attributes:
+        quants: `(out, blocks, block_len · bits / 8)` uint8, or `(out, in)` if not quantized.
+        scales: `(out · blocks,)`, `None` if not quantized.
+        zero_points: `(out · bytes,)` uint8, `None` where there are none.
+        corrections: `(out, blocks)` float32, `None` where there are none.
+        out_features: Rows.
+        in_features: Weights in a row.
+        storage: Precision.
+    """
+
+    quants: str
+    scales: str | None
+    zero_points: str | None
+    corrections: str | None
+    out_features: int
+    in_features: int
+    storage: Storage
+
+    def arrays(self) -> tuple[str, ...]:
+        """Names of its arrays."""
+        named = (self.quants, self.scales, self.zero_points, self.corrections)
+        return tuple(name for name in named if name is not None)
 
 
 @dataclass(frozen=True)
@@ -17,56 +43,74 @@ class StoredLinear:
 
     Attributes:
         name: Prefix of its nodes.
-        quants: Initializer `(out, blocks, block_len · bits / 8)` uint8.
-        scales: Initializer `(out · blocks,)` float32.
-        corrections: Initializer `(out, blocks)` float32, `None` without corrections.
-        bias: Initializer `(out,)` float32, `None` without bias.
-        out_features: Rows.
-        in_features: Weights in a row.
-        storage: Precision.
+        matrix: Its weights.
+        bias: `(out,)` float32, `None` without bias.
     """
 
     name: str
-    quants: str
-    scales: str
-    corrections: str | None
-    bias: str | None
-    out_features: int
-    in_features: int
-    storage: Storage
-
-
-@dataclass(frozen=True)
-class StoredEmbedding:
-    """The embedding: quants `(vocab, hidden · bits / 8)`, scales and corrections by block."""
-
-    quants: str
-    scales: str
-    corrections: str | None
-    storage: Storage
+    matrix: StoredMatrix
+    bias: str | None = None
 
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """One decoder block; `qkv` is one fused linear layer, or three where precisions differ."""
+    """One decoder block.
+
+    Attributes:
+        attention_norm: Gain of the norm in front of attention.
+        qkv: One fused linear layer, or three where precisions differ.
+        qk_norms: Gains of the norms of queries and keys, `None` where there are none.
+        attention_output: Output projection.
+        attention_post_norm: Gain of the norm behind attention, `None` where there is none.
+        mlp_norm: Gain of the norm in front of the MLP.
+        gate: Gate projection.
+        up: Up projection.
+        down: Down projection.
+        mlp_post_norm: Gain of the norm behind the MLP, `None` where there is none.
+    """
 
     attention_norm: str
     qkv: tuple[StoredLinear, ...]
+    qk_norms: tuple[str, str] | None
     attention_output: StoredLinear
+    attention_post_norm: str | None
     mlp_norm: str
     gate: StoredLinear
     up: StoredLinear
     down: StoredLinear
+    mlp_post_norm: str | None
 
 
 @dataclass(frozen=True)
 class StoredDecoder:
-    """All weights of a package, as the graph refers to them."""
+    """All weights of a package, as the graph refers to them.
 
-    embedding: StoredEmbedding
+    Attributes:
+        embedding: `(vocab, hidden)`.
+        layers: The blocks.
+        output_norm: Gain of the norm in front of the head.
+        head: `(vocab, hidden)`; a tied one shares the bytes of the embedding.
+        rotaries: Names of the cosine and sine table of each rotary embedding.
+        arrays: Every array by name.
+        location: Name of the external-data file.
+    """
+
+    embedding: StoredMatrix
     layers: tuple[StoredLayer, ...]
     output_norm: str
     head: StoredLinear
-    cos_cache: str
-    sin_cache: str
-    initializers: tuple[TensorProto, ...]
+    rotaries: tuple[tuple[str, str], ...]
+    arrays: Mapping[str, StoredArray]
+    location: str
+
+    def with_head_rows(self, start: int, stop: int) -> StoredDecoder:
+        """The same weights with a head that computes the logits of some tokens only."""
+        rows = self.head.matrix.out_features
+        matrix = self.head.matrix
+        cut = {name: self.arrays[name].rows(start, stop, rows) for name in matrix.arrays()}
+        part = replace(matrix, out_features=stop - start)
+        return replace(
+            self,
+            head=replace(self.head, matrix=part),
+            arrays={**self.arrays, **cut},
+        )

@@ -1,17 +1,19 @@
-"""Packing rows of a matrix: ggml blocks in, operator operands out, bit for bit where possible."""
+"""Packing rows of a matrix: a source's rows in, operands out, bit for bit where possible."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeagent.export.checkpoint.blocks import UnpackedBlocks, dequantize, unpack
+from edgeagent.export.checkpoint.blocks import dequantize, unpack
 from edgeagent.export.checkpoint.types import BlockType
-from edgeagent.export.pack.storage import Storage
+from edgeagent.export.pack.storage import Storage, exact_storage
+from edgeagent.export.quantize import quantize_rows
 
-_INT8_MAX = 127
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,17 @@ class PackedRows:
     """A slice of rows in the layout of `MatMulNBits`.
 
     Attributes:
-        quants: `(rows, blocks, block_len · bits / 8)` uint8, low nibble first.
-        scales: `(rows, blocks)` float32.
-        corrections: `(rows, blocks)` float32, `None` where the storage has none.
+        quants: `(rows, blocks, block_len · bits / 8)` uint8, low nibble first; `(rows, in)` of
+            numbers where the storage is not quantized.
+        scales: `(rows, blocks)` float32, `None` where the storage is not quantized.
+        zero_points: `(rows, bytes)` uint8 packed like quants, `None` where there are none.
+        corrections: `(rows, blocks)` float32, `None` where there are none.
     """
 
-    quants: npt.NDArray[np.uint8]
-    scales: npt.NDArray[np.float32]
-    corrections: npt.NDArray[np.float32] | None
+    quants: npt.NDArray[Any]
+    scales: Floats | None = None
+    zero_points: npt.NDArray[np.uint8] | None = None
+    corrections: Floats | None = None
 
 
 def pack_rows(
@@ -35,6 +40,7 @@ def pack_rows(
     in_features: int,
     storage: Storage,
     *,
+    importance: Floats | None = None,
     source: str = "a tensor",
 ) -> PackedRows:
     """Pack rows as they lie in the file.
@@ -43,36 +49,50 @@ def pack_rows(
         raw: `(rows, row_bytes)`.
         kind: Their block type.
         in_features: Weights in one row.
-        storage: `storage_of(kind)`.
+        storage: How they are stored; blocks are kept if it is `exact_storage(kind)`.
+        importance: `(in_features,)`, how much an error in each column counts, `None` for alike.
         source: What to call the tensor in an error.
 
     Raises:
         DamagedFileError: A scale or weight is not a finite number.
     """
-    if kind.is_float:
-        blocks = _round_to_int8(dequantize(raw, kind, in_features, source=source), storage)
-    else:
-        blocks = unpack(raw, kind, in_features, source=source)
+    if storage == exact_storage(kind):
+        return _keep(raw, kind, in_features, storage, source)
+    weights = dequantize(raw, kind, in_features, source=source)
+    if storage.is_float:
+        return PackedRows(weights.astype(np.float16 if storage.bits == 16 else np.float32))
+    rows = quantize_rows(weights, storage.scheme, importance=importance, source=source)
+    zero_points = rows.zero_points
+    return PackedRows(
+        quants=_pack_bits(rows.quants, storage.bits),
+        scales=rows.scales,
+        zero_points=None if zero_points is None else pack_zero_points(zero_points, storage.bits),
+        corrections=rows.corrections,
+    )
+
+
+def _keep(
+    raw: npt.NDArray[np.uint8], kind: BlockType, in_features: int, storage: Storage, source: str
+) -> PackedRows:
+    blocks = unpack(raw, kind, in_features, source=source)
     zero_point = 1 << (storage.bits - 1)
     if blocks.offset is None:
         # Wraps around in 8 bits, which is exactly the shift by the zero point.
         quants = blocks.quants.view(np.uint8) + np.uint8(zero_point)
-        return PackedRows(_pack_bits(quants, storage.bits), blocks.scale, None)
+        return PackedRows(_pack_bits(quants, storage.bits), blocks.scale)
     # Quants are centred before they are stored: the operator rounds activations to 8 bits, and
     # that error is multiplied by the stored quant, while the correction is added exactly.
     centre = 1 << (blocks.bits - 1)
     quants = blocks.quants.view(np.uint8) + np.uint8(zero_point - centre)
     corrections = blocks.offset + np.float32(centre) * blocks.scale
-    return PackedRows(_pack_bits(quants, storage.bits), blocks.scale, corrections)
+    return PackedRows(_pack_bits(quants, storage.bits), blocks.scale, corrections=corrections)
 
 
-def _round_to_int8(weights: npt.NDArray[np.float32], storage: Storage) -> UnpackedBlocks:
-    blocks = weights.reshape(weights.shape[0], -1, storage.block_len)
-    scale = np.abs(blocks).max(axis=-1) / np.float32(_INT8_MAX)
-    divisor = np.where(scale > 0, scale, np.float32(1))
-    # Clipped because a scale near the smallest float32 is itself rounded.
-    quants = np.rint(blocks / divisor[..., None]).clip(-_INT8_MAX, _INT8_MAX).astype(np.int8)
-    return UnpackedBlocks(quants, scale, None, bits=8)
+def pack_zero_points(zero_points: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
+    """Pack `(rows, blocks)` zero points into rows of bytes; an odd row ends in half a byte."""
+    if bits == 4 and zero_points.shape[1] % 2:
+        zero_points = np.pad(zero_points, ((0, 0), (0, 1)))
+    return _pack_bits(zero_points, bits)
 
 
 def _pack_bits(quants: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:

@@ -1,13 +1,57 @@
-"""The texts that packages are verified on."""
+"""The texts that packages are verified on, cut into windows of tokens."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+
+Tokens = npt.NDArray[np.int64]
+Encode = Callable[[str], list[int]]
+"""Tokens of a text, without special tokens around it."""
+
+_SECTIONS = ("prose", "code", "transcript")
+_WINDOW_TOKENS = 512
+"""Context that predictions are compared in; a shorter context of the package shortens it."""
+
+
+def sample_section(name: str) -> str:
+    """One of the texts, written for this purpose: prose, code, or a transcript of tool calls."""
+    return files(__package__).joinpath("sample", f"{name}.txt").read_text(encoding="utf-8")
 
 
 def sample_text() -> str:
-    """About 1,500 tokens of prose, code and tool calls, written for this purpose."""
-    return files(__package__).joinpath("sample.txt").read_text(encoding="utf-8")
+    """All sections, one after the other."""
+    return "\n".join(sample_section(name) for name in _SECTIONS)
+
+
+def sample_windows(
+    encode: Encode, max_tokens: int, bos_id: int | None, context_len: int
+) -> list[Tokens]:
+    """The sample as windows that are run on their own.
+
+    Args:
+        encode: The package's tokenizer.
+        max_tokens: Of the whole sample; every section is shortened alike.
+        bos_id: Token in front of every window, `None` where the model expects none.
+        context_len: Longest context of the package.
+    """
+    sections = [encode(sample_section(name)) for name in _SECTIONS]
+    share = min(1.0, max_tokens / sum(map(len, sections)))
+    windows = []
+    for tokens in sections:
+        windows += cut(tokens[: round(share * len(tokens))], bos_id, context_len)
+    return windows
+
+
+def cut(tokens: Sequence[int], bos_id: int | None, context_len: int) -> list[Tokens]:
+    """Cut a tokenized text into windows; what is too short to predict anything is left out."""
+    start = [] if bos_id is None else [bos_id]
+    step = min(_WINDOW_TOKENS, context_len) - len(start)
+    pieces = [list(tokens[at : at + step]) for at in range(0, len(tokens), step)]
+    return [np.array(start + piece, dtype=np.int64) for piece in pieces if len(start + piece) > 1]
 
 
 def tokenizer_texts() -> tuple[str, ...]:
@@ -32,5 +76,5 @@ def tokenizer_texts() -> tuple[str, ...]:
         "<s>[INST] hi [/INST] ok</s><start_of_turn>user\nhi<end_of_turn>\n<|user|>\nhi<|end|>\n",
         "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|><|endoftext|>",
         "snake_case camelCase SCREAMING_CASE x86_64 v1.2.3-rc4 a@b.example",
-        sample_text(),
+        *(sample_section(name) for name in _SECTIONS),
     )

@@ -29,12 +29,12 @@ MEMORY_BYTES = 1 << 30
 def export_source(source: Path, out: Path) -> None:
     """Export a source of any format; the only place that knows how."""
     if source.suffix == ".gguf":
-        from edgeagent.export.native import export_gguf
+        from edgeagent.export.native import export_checkpoint
         from edgeagent.export.protocol import ModelFacts
         from edgeagent.export.settings import ExportSettings
 
         settings = ExportSettings(verify="load")
-        export_gguf(source, out, facts=ModelFacts(model_id="damaged"), settings=settings)
+        export_checkpoint(source, out, facts=ModelFacts(model_id="damaged"), settings=settings)
         return
     from edgeagent.export.checkpoint.blocks import dequantize
     from edgeagent.export.checkpoint.open import open_checkpoint

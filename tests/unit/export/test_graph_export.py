@@ -17,7 +17,7 @@ from tiny_models import TinyModel, write_tiny
 
 from edgeagent.errors import VerificationError
 from edgeagent.export.graph import weights
-from edgeagent.export.native import export_gguf
+from edgeagent.export.native import export_checkpoint
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.settings import ExportSettings
 from edgeagent.record.manifest import MANIFEST_NAME, Manifest
@@ -28,7 +28,7 @@ _EXACT = ExportSettings(accuracy_level=1, verify_tokens=160)
 
 def _export(folder: Path, model: TinyModel, settings: ExportSettings = _EXACT) -> Manifest:
     source = write_tiny(folder / "tiny.gguf", model)
-    return export_gguf(source, folder / "package", facts=_FACTS, settings=settings)
+    return export_checkpoint(source, folder / "package", facts=_FACTS, settings=settings)
 
 
 def _assert_same_predictions(manifest: Manifest) -> None:
@@ -170,7 +170,7 @@ def test_verification_catches_a_wrong_row_order(
 def test_progress_covers_the_whole_source(tmp_path: Path) -> None:
     source = write_tiny(tmp_path / "tiny.gguf", TinyModel())
     seen: dict[str, list[tuple[int, int]]] = {}
-    export_gguf(
+    export_checkpoint(
         source,
         tmp_path / "package",
         facts=_FACTS,

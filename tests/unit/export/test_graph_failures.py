@@ -23,7 +23,7 @@ from edgeagent.errors import (
     UnsupportedError,
     VerificationError,
 )
-from edgeagent.export.native import export_gguf
+from edgeagent.export.native import export_checkpoint
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.settings import ExportSettings
 
@@ -36,7 +36,7 @@ def _assert_refused(
 ) -> None:
     source = write_tiny(folder / "tiny.gguf", model)
     with pytest.raises(error, match=match):
-        export_gguf(source, folder / "new" / "package", facts=_FACTS, settings=_UNVERIFIED)
+        export_checkpoint(source, folder / "new" / "package", facts=_FACTS, settings=_UNVERIFIED)
     assert {path.name for path in folder.iterdir()} == {"tiny.gguf"}
 
 
@@ -93,13 +93,13 @@ def test_truncated_file(tmp_path: Path) -> None:
     source = write_tiny(tmp_path / "tiny.gguf", TinyModel())
     source.write_bytes(source.read_bytes()[:-4096])
     with pytest.raises(DamagedFileError):
-        export_gguf(source, tmp_path / "package", facts=_FACTS)
+        export_checkpoint(source, tmp_path / "package", facts=_FACTS)
     assert not (tmp_path / "package").exists()
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist"):
-        export_gguf(tmp_path / "none.gguf", tmp_path / "package", facts=_FACTS)
+        export_checkpoint(tmp_path / "none.gguf", tmp_path / "package", facts=_FACTS)
 
 
 def _raise(error: BaseException) -> Callable[[str, int, int], None]:
@@ -124,9 +124,11 @@ def test_a_failure_while_writing_leaves_the_old_package(
 ) -> None:
     source = write_tiny(tmp_path / "tiny.gguf", TinyModel())
     out = tmp_path / "packages" / "tiny"
-    first = export_gguf(source, out, facts=_FACTS, settings=_UNVERIFIED)
+    first = export_checkpoint(source, out, facts=_FACTS, settings=_UNVERIFIED)
     with pytest.raises(expected):
-        export_gguf(source, out, facts=_FACTS, settings=_UNVERIFIED, on_progress=_raise(raised))
+        export_checkpoint(
+            source, out, facts=_FACTS, settings=_UNVERIFIED, on_progress=_raise(raised)
+        )
     assert [path.name for path in out.parent.iterdir()] == ["tiny"]
     assert all((out / name).stat().st_size == size for name, size in first.files.items())
 
@@ -134,16 +136,16 @@ def test_a_failure_while_writing_leaves_the_old_package(
 def test_a_package_is_replaced_and_other_folders_are_not(tmp_path: Path) -> None:
     source = write_tiny(tmp_path / "tiny.gguf", TinyModel())
     out = tmp_path / "package"
-    export_gguf(source, out, facts=_FACTS, settings=_UNVERIFIED)
+    export_checkpoint(source, out, facts=_FACTS, settings=_UNVERIFIED)
     (out / "stale").touch()
-    export_gguf(source, out, facts=_FACTS, settings=_UNVERIFIED)
+    export_checkpoint(source, out, facts=_FACTS, settings=_UNVERIFIED)
     assert not (out / "stale").exists()
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").touch()
     for destination in (mine, mine / "thesis.txt"):
         with pytest.raises(ConfigError):
-            export_gguf(source, destination, facts=_FACTS, settings=_UNVERIFIED)
+            export_checkpoint(source, destination, facts=_FACTS, settings=_UNVERIFIED)
     assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
 
 
@@ -152,7 +154,7 @@ def test_not_enough_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1 << 20))
     with pytest.raises(ResourceError, match=r"needs \d+ MiB of disk and .* has 1 MiB free"):
-        export_gguf(source, tmp_path / "package", facts=_FACTS)
+        export_checkpoint(source, tmp_path / "package", facts=_FACTS)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.gguf"]
 
 
@@ -161,7 +163,7 @@ def test_not_enough_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     memory = namedtuple("memory", "available")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory(100 << 20))
     with pytest.raises(ResourceError, match=r"needs \d+ MiB of memory and 100 MiB are available"):
-        export_gguf(source, tmp_path / "package", facts=_FACTS)
+        export_checkpoint(source, tmp_path / "package", facts=_FACTS)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.gguf"]
 
 
@@ -172,10 +174,10 @@ def test_low_fidelity_is_refused_unless_accepted(
     source = write_tiny(tmp_path / "tiny.gguf", TinyModel())
     settings = ExportSettings(verify_tokens=64, accuracy_level=1)
     with pytest.raises(VerificationError, match="top-1 agreement"):
-        export_gguf(source, tmp_path / "package", facts=_FACTS, settings=settings)
+        export_checkpoint(source, tmp_path / "package", facts=_FACTS, settings=settings)
     assert not (tmp_path / "package").exists()
     accepting = settings.model_copy(update={"accept_low_fidelity": True})
-    manifest = export_gguf(source, tmp_path / "package", facts=_FACTS, settings=accepting)
+    manifest = export_checkpoint(source, tmp_path / "package", facts=_FACTS, settings=accepting)
     assert manifest.fidelity is not None
 
 
