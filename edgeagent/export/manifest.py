@@ -48,6 +48,7 @@ class PackageFacts:
     model: SourceModel
     hashes: dict[Path, str]
     recipe: Recipe
+    calibrated: bool
     facts: ModelFacts
     settings: ExportSettings
     verdict: Verdict | None
@@ -78,7 +79,7 @@ def write_manifest(folder: Path, package: PackageFacts) -> Manifest:
             "exporter": "native",
             "policy": settings.policy,
             "precision": package.recipe.name,
-            "calibrated": settings.calibrate,
+            "calibrated": package.calibrated,
             "context_len": model.spec.context_len,
             "accuracy_level": settings.accuracy_level,
             "logits": "last position; all positions in all_positions.onnx",

@@ -75,6 +75,7 @@ def export_checkpoint(
                 model=model,
                 hashes=hashes.result(),
                 recipe=attempt.recipe,
+                calibrated=attempt.calibrated,
                 facts=facts,
                 settings=settings,
                 verdict=attempt.verdict,
@@ -90,6 +91,7 @@ class _Attempt:
     """A package that was written, and what the verification says of it."""
 
     recipe: Recipe
+    calibrated: bool
     verdict: Verdict | None
 
 
@@ -138,7 +140,7 @@ class _Export:
             self._on_progress("rejected", 0, 0, f"{recipe.name}: {'; '.join(verdict.gate.missed)}")
         if verdict is not None:
             require_passed(verdict.gate, out)
-        return _Attempt(recipe, verdict)
+        return _Attempt(recipe, self._calibrates(recipe), verdict)
 
     def _write(self, folder: Path, recipe: Recipe) -> StoredDecoder:
         """Write weights, graphs, tokenizer and configuration."""
@@ -147,7 +149,7 @@ class _Export:
         from edgeagent.export.graph.weights import WeightWriter
 
         model, spec = self._model, self._model.spec
-        importance = self._verifier.importance() if self._settings.calibrate else None
+        importance = self._verifier.importance() if self._calibrates(recipe) else None
         used = {part.tensor for part in spec.weights.parts()}
         total = sum(model.checkpoint.tensors[name].nbytes for name in used)
         steps = Steps(self._on_progress, "weights", total)
@@ -172,11 +174,16 @@ class _Export:
         (folder / CONFIG_NAME).write_bytes(content.encode("utf-8"))
         return stored
 
+    def _calibrates(self, recipe: Recipe) -> bool:
+        asked = self._settings.calibrate
+        return recipe.rounds_to_4_bits if asked is None else asked
+
     def _in_words(self) -> str:
-        need = self.prediction
+        need, steps = self.prediction, len(self._policy.recipes)
+        each = "" if steps == 1 else f" for each of up to {steps} sizes that are tried"
         return (
-            f"{need.package_bytes / 1e6:,.0f} MB of disk, at most {need.memory_bytes / 1e6:,.0f} MB"
-            f" of memory, about {need.time_s:.0f} s"
+            f"at most {need.package_bytes / 1e6:,.0f} MB of disk and"
+            f" {need.memory_bytes / 1e6:,.0f} MB of memory, and about {need.time_s:.0f} s{each}"
         )
 
 

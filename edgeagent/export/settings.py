@@ -19,8 +19,9 @@ class ExportSettings(Spec):
 
     policy: PolicyName = "exact"
     """Precision of the package, see `edgeagent.export.pack.policy`."""
-    calibrate: bool = False
-    """Weight the errors of rounding by the inputs that a calibration text causes."""
+    calibrate: bool | None = None
+    """Weight the errors of rounding by the inputs that a calibration text causes; `None`: where
+    weights are rounded to 4 bits, which is where it was measured to help."""
     context_len: int | None = Field(default=None, ge=64, le=1 << 20)
     """Longest context in tokens; `None`: what the model has, at most 8,192, and for models with
     two sets of rotary factors at most the context of the first."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgeagent.export.checkpoint.blocks import dequantize, unpack
 from edgeagent.export.checkpoint.types import BlockType
-from edgeagent.export.pack.storage import Storage, exact_storage
+from edgeagent.export.pack.storage import Storage, exact_storage, halved
 from edgeagent.export.quantize import quantize_rows
 
 Floats = npt.NDArray[np.float32]
@@ -49,14 +49,16 @@ def pack_rows(
         raw: `(rows, row_bytes)`.
         kind: Their block type.
         in_features: Weights in one row.
-        storage: How they are stored; blocks are kept if it is `exact_storage(kind)`.
+        storage: How they are stored; blocks are kept if it is `exact_storage(kind)`, or that with
+            float16 scales, which are rounded when they are written.
         importance: `(in_features,)`, how much an error in each column counts, `None` for alike.
         source: What to call the tensor in an error.
 
     Raises:
         DamagedFileError: A scale or weight is not a finite number.
     """
-    if storage == exact_storage(kind):
+    exact = exact_storage(kind)
+    if exact is not None and storage in {exact, halved(exact, kind)}:
         return _keep(raw, kind, in_features, storage, source)
     weights = dequantize(raw, kind, in_features, source=source)
     if storage.is_float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeagent.errors import UnsupportedError
 from edgeagent.export.checkpoint.types import BlockType
@@ -100,12 +100,19 @@ _EXACT = {
     BlockType.Q6_K: _INT8_FINE,
     BlockType.Q8_0: _INT8,
 }
+_FLOAT16_SCALES = frozenset({BlockType.Q4_0, BlockType.Q5_0, BlockType.Q8_0})
+"""Types whose scale is one float16 number; others multiply two, or add them to a correction."""
 _FLOATS = frozenset({BlockType.F32, BlockType.F16, BlockType.BF16})
 
 
 def exact_storage(kind: BlockType) -> Storage | None:
     """The storage that keeps every block as it is, `None` for weights that are not in blocks."""
     return _EXACT.get(kind)
+
+
+def halved(storage: Storage, kind: BlockType) -> Storage:
+    """The storage of kept blocks with float16 scales; exact where a block has no others."""
+    return replace(storage, half_scales=True, exact=kind in _FLOAT16_SCALES)
 
 
 def require_storable(kind: BlockType, *, source: str) -> None:
