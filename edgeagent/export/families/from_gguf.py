@@ -71,6 +71,12 @@ def _sizes(family: Family, gguf: GGUFCheckpoint) -> Sizes:
             f"{gguf.path} has keys of width {head_dim} and values of width {value_dim}; models"
             " where they differ are not supported."
         )
+    rotated = gguf.get_int(f"{prefix}.rope.dimension_count", head_dim)
+    if family.neighbour_pairs and 0 < rotated < head_dim:
+        raise UnsupportedError(
+            f"{gguf.path} rotates {rotated} of the {head_dim} values of a head, which no published"
+            f" {family.name} model does and the exporter does not support."
+        )
     return Sizes(
         path=gguf.path,
         layers=gguf.get_int(f"{prefix}.block_count"),
@@ -83,7 +89,7 @@ def _sizes(family: Family, gguf: GGUFCheckpoint) -> Sizes:
         native_context_len=gguf.get_int(f"{prefix}.context_length"),
         rms_epsilon=gguf.get_float(f"{prefix}.attention.layer_norm_rms_epsilon"),
         rope_base=gguf.get_float(f"{prefix}.rope.freq_base", family.rope_base),
-        rotated=gguf.get_int(f"{prefix}.rope.dimension_count", head_dim),
+        rotated=rotated,
     ).check()
 
 

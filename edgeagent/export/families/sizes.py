@@ -17,6 +17,8 @@ MIN_CONTEXT_LEN = 64
 MAX_LAYERS = 1024
 MAX_HEADS = 1 << 12
 MAX_HEAD_DIM = 1 << 10
+HEAD_DIM_MULTIPLE = 16
+"""Of the width of a head and of its rotated part; onnxruntime's attention refuses others."""
 _LIMITS = {
     "layers": MAX_LAYERS,
     "hidden": 1 << 16,
@@ -74,14 +76,19 @@ class Sizes:
         if self.heads % self.kv_heads:
             said = f"{self.heads} query heads do not share {self.kv_heads} KV heads evenly"
             raise contradiction(self.path, said)
-        if not 8 <= self.head_dim <= MAX_HEAD_DIM or self.head_dim % 8:
+        if not 1 <= self.head_dim <= MAX_HEAD_DIM or self.head_dim % HEAD_DIM_MULTIPLE:
             raise UnsupportedError(
                 f"{self.path} has heads of width {self.head_dim}; the runtime needs a multiple of"
-                f" 8 of at most {MAX_HEAD_DIM}."
+                f" {HEAD_DIM_MULTIPLE} of at most {MAX_HEAD_DIM}."
             )
+        rotated = f"{self.rotated} of the {self.head_dim} values of a head are rotated"
         if not 2 <= self.rotated <= self.head_dim or self.rotated % 2:
-            said = f"{self.rotated} of the {self.head_dim} values of a head are rotated"
-            raise contradiction(self.path, said)
+            raise contradiction(self.path, rotated)
+        if self.rotated % HEAD_DIM_MULTIPLE:
+            raise UnsupportedError(
+                f"{self.path} is not supported: {rotated}, and the runtime needs a multiple of"
+                f" {HEAD_DIM_MULTIPLE}."
+            )
         check_range(self.path, "the epsilon of its norms", self.rms_epsilon, below=1.0)
         check_range(self.path, "the base of its rotary frequencies", self.rope_base, below=1e12)
         return self

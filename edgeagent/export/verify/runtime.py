@@ -92,7 +92,9 @@ def _excerpt(ids: list[int], other: list[int]) -> str:
 
 def _generate(runtime: Any, model: Any, prompt: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     params = runtime.GeneratorParams(model)
-    params.set_search_options(max_length=len(prompt) + _NEW_TOKENS, do_sample=False)
+    # A model may want to end the text at once, which is no fault of its package.
+    lengths = {"min_length": len(prompt) + 1, "max_length": len(prompt) + _NEW_TOKENS}
+    params.set_search_options(**lengths, do_sample=False)
     generator = runtime.Generator(model, params)
     generator.append_tokens(prompt.astype(np.int32))
     logits: npt.NDArray[np.float32] = np.array(generator.get_logits(), dtype=np.float32).reshape(-1)
