@@ -22,31 +22,17 @@ from gguf_damage import gguf_damages
 from safetensors_damage import safetensors_damages
 
 from edgeagent.errors import EdgeAgentError
+from edgeagent.export.native import export_checkpoint
+from edgeagent.export.protocol import ModelFacts
+from edgeagent.export.settings import ExportSettings
 
 MEMORY_BYTES = 1 << 30
 
 
 def export_source(source: Path, out: Path) -> None:
-    """Export a source of any format; the only place that knows how."""
-    if source.suffix == ".gguf":
-        from edgeagent.export.native import export_checkpoint
-        from edgeagent.export.protocol import ModelFacts
-        from edgeagent.export.settings import ExportSettings
-
-        settings = ExportSettings(verify="load")
-        export_checkpoint(source, out, facts=ModelFacts(model_id="damaged"), settings=settings)
-        return
-    from edgeagent.export.checkpoint.blocks import dequantize
-    from edgeagent.export.checkpoint.open import open_checkpoint
-
-    weights = hashlib.sha256()
-    with open_checkpoint(source) as checkpoint:
-        for name, tensor in sorted(checkpoint.tensors.items()):
-            raw = checkpoint.raw(name)
-            values = dequantize(raw, tensor.type, tensor.in_features, source=name)
-            weights.update(f"{name} {tensor.shape}".encode() + values.tobytes())
-    out.mkdir()
-    (out / "weights").write_bytes(weights.digest())
+    """Export a source of any format."""
+    settings = ExportSettings(verify="load")
+    export_checkpoint(source, out, facts=ModelFacts(model_id="damaged"), settings=settings)
 
 
 def main(folder: Path, seed: int) -> None:

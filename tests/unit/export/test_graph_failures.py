@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections import namedtuple
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -23,8 +23,10 @@ from edgeagent.errors import (
     UnsupportedError,
     VerificationError,
 )
+from edgeagent.export import native
 from edgeagent.export.native import export_checkpoint
-from edgeagent.export.protocol import ModelFacts
+from edgeagent.export.pack.policy import POLICIES, STRICT
+from edgeagent.export.protocol import ModelFacts, OnExportProgress
 from edgeagent.export.settings import ExportSettings
 
 _FACTS = ModelFacts(model_id="tiny")
@@ -43,15 +45,16 @@ def _assert_refused(
 @pytest.mark.parametrize(
     ("metadata", "match"),
     [
-        ({"block_count": 1_000_000_000}, "block_count is 1000000000"),
-        ({"block_count": 0}, "block_count is 0"),
-        ({"attention.head_count": 0}, "head_count is 0"),
+        ({"block_count": 1_000_000_000}, "layers is 1000000000, which is not between 1 and 1024"),
+        ({"block_count": 0}, "layers is 0"),
+        ({"attention.head_count": 0}, "do not divide into 0 heads"),
+        ({"attention.head_count_kv": 0}, "kv_heads is 0"),
         ({"attention.head_count_kv": 3}, "4 query heads do not share 3"),
         ({"attention.head_count": 3, "attention.head_count_kv": 3}, "do not divide into 3 heads"),
         ({"attention.head_count": 8}, r"attn_k\.weight has shape 128 x 256"),
-        ({"embedding_length": 1 << 31}, "embedding_length is 2147483648"),
+        ({"embedding_length": 1 << 31}, "hidden is 2147483648"),
         ({"feed_forward_length": 1024}, r"ffn_gate\.weight has shape 512 x 256"),
-        ({"context_length": 8}, "context_length is 8, which is not between 64"),
+        ({"context_length": 8}, "native_context_len is 8, which is not between 64"),
         ({"block_count": "two"}, "block_count"),
         ({"block_count": None}, "block_count"),
         ({"block_count": 3}, r"no tensor blk\.2\.attn_norm\.weight"),
@@ -64,22 +67,62 @@ def test_absurd_hyperparameters(tmp_path: Path, metadata: dict[str, object], mat
 @pytest.mark.parametrize(
     ("model", "error", "match"),
     [
-        (TinyModel(architecture="mamba"), UnsupportedError, "'mamba'.*llama and qwen2"),
+        (
+            TinyModel(architecture="mamba"),
+            UnsupportedError,
+            "'mamba'.*gemma3, llama, .* and smollm3",
+        ),
         (TinyModel(kinds={"ffn_up": Kind.Q2_K}), UnsupportedError, "ffn_up.*Q2_K"),
         (TinyModel(drop=frozenset({"output_norm.weight"})), DamagedFileError, "output_norm"),
         (TinyModel(drop=frozenset({"token_embd.weight"})), DamagedFileError, "token_embd"),
-        (TinyModel(extra={"blk.0.attn_q.bias": (256,)}), UnsupportedError, "attn_q.bias"),
+        (TinyModel(extra={"blk.0.attn_q.bias": (256,)}), DamagedFileError, r"attn_k\.bias"),
+        (TinyModel(extra={"blk.0.ffn_up.bias": (512,)}), UnsupportedError, r"ffn_up\.bias, which"),
+        (
+            TinyModel(architecture="qwen2", drop=frozenset({"blk.1.attn_v.bias"})),
+            DamagedFileError,
+            r"blk\.1\.attn_v\.bias",
+        ),
         (TinyModel(shapes={"output_norm.weight": (128,)}), DamagedFileError, "shape 128 where"),
         (TinyModel(shapes={"token_embd.weight": (200, 256)}), DamagedFileError, "320 tokens"),
         (TinyModel(poison="rope_freqs.weight", rope_factors=True), DamagedFileError, "rope_freqs"),
         (TinyModel(metadata={"expert_count": 8}), UnsupportedError, "mixture of experts"),
-        (TinyModel(metadata={"rope.scaling.type": "yarn"}), UnsupportedError, "yarn"),
-        (TinyModel(metadata={"attention.sliding_window": 64}), UnsupportedError, "64 tokens"),
-        (TinyModel(metadata={"rope.dimension_count": 32}), UnsupportedError, "dimension_count"),
+        (TinyModel(metadata={"rope.scaling.type": "ntk"}), UnsupportedError, "by 'ntk'"),
+        (
+            TinyModel(metadata={"rope.scaling.type": "yarn"}),
+            DamagedFileError,
+            "original_context_length",
+        ),
+        (TinyModel(metadata={"rope.dimension_count": 65}), DamagedFileError, "65 of the 64 values"),
+        (TinyModel(metadata={"rope.dimension_count": 0}), DamagedFileError, "0 of the 64 values"),
+        (
+            TinyModel(metadata={"rope.dimension_count": 32}),
+            UnsupportedError,
+            "rotates 32 of the 64",
+        ),
+        (
+            TinyModel(architecture="qwen2", metadata={"rope.dimension_count": 40}),
+            UnsupportedError,
+            "40 of the 64 values of a head are rotated, and the runtime needs a multiple of 16",
+        ),
+        (
+            TinyModel(architecture="qwen2", metadata={"rope.dimension_count": 7}),
+            DamagedFileError,
+            "7 of the 64 values",
+        ),
+        (TinyModel(metadata={"attention.key_length": 2048}), UnsupportedError, "width 2048"),
+        (
+            TinyModel(metadata={"attention.value_length": 32}),
+            UnsupportedError,
+            "values of width 32",
+        ),
         (TinyModel(poison="blk.1.ffn_down.weight"), DamagedFileError, r"blk\.1\.ffn_down"),
         (TinyModel(poison="blk.1.ffn_norm.weight"), DamagedFileError, r"blk\.1\.ffn_norm"),
         (TinyModel(hidden=144, kind=Kind.F16), UnsupportedError, "heads of width 36"),
-        (TinyModel(hidden=48, heads=2, kind=Kind.F16), UnsupportedError, "rows of 48 weights"),
+        (
+            TinyModel(hidden=48, heads=3, kv_heads=3, kind=Kind.F16),
+            UnsupportedError,
+            "rows of 48 weights",
+        ),
     ],
     ids=lambda value: "" if isinstance(value, TinyModel) else None,
 )
@@ -102,8 +145,8 @@ def test_missing_file(tmp_path: Path) -> None:
         export_checkpoint(tmp_path / "none.gguf", tmp_path / "package", facts=_FACTS)
 
 
-def _raise(error: BaseException) -> Callable[[str, int, int], None]:
-    def on_progress(stage: str, done: int, total: int) -> None:
+def _raise(error: BaseException) -> OnExportProgress:
+    def on_progress(stage: str, done: int, total: int, detail: str) -> None:
         if stage == "weights":
             raise error
 
@@ -170,15 +213,19 @@ def test_not_enough_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_low_fidelity_is_refused_unless_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeagent.export.verify.fidelity.MIN_TOP1_AGREEMENT", 1.01)
+    impossible = replace(POLICIES["exact"], thresholds=STRICT.model_copy(update={"kl_mean": -1.0}))
+    monkeypatch.setattr(native, "POLICIES", {"exact": impossible})
     source = write_tiny(tmp_path / "tiny.gguf", TinyModel())
     settings = ExportSettings(verify_tokens=64, accuracy_level=1)
-    with pytest.raises(VerificationError, match="top-1 agreement"):
+    with pytest.raises(VerificationError, match=r"KL divergence 0\.0000 > -1\.0"):
         export_checkpoint(source, tmp_path / "package", facts=_FACTS, settings=settings)
     assert not (tmp_path / "package").exists()
     accepting = settings.model_copy(update={"accept_low_fidelity": True})
     manifest = export_checkpoint(source, tmp_path / "package", facts=_FACTS, settings=accepting)
     assert manifest.fidelity is not None
+    assert manifest.gate is not None
+    assert (manifest.gate.passed, manifest.gate.forced) == (False, True)
+    assert len(manifest.gate.missed) == 1
 
 
 def test_every_refusal_is_an_export_error() -> None:
