@@ -1,34 +1,51 @@
-"""`edgeagent export`: from a recipe or a GGUF file to a verified package."""
+"""`edgeagent export`: from a recipe or weights to a verified package."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
-from edgeagent.cli.package import show_export
+from edgeagent.cli.package import show_backend, show_export
 from edgeagent.cli.progress import progress_display, quiet_option, show_pull
 from edgeagent.cli.text import human_bytes
 from edgeagent.config.package import Package
-from edgeagent.export.resolve import export_model
-from edgeagent.export.settings import ExportSettings
+from edgeagent.export.backends.settings import BackendSettings, Ep, Precision
+from edgeagent.export.resolve import export_model, export_with
+from edgeagent.export.settings import ExportSettings, PolicyName
 
 _EXAMPLES = """\b
 Examples:
   edgeagent export smollm2-135m-instruct
-  edgeagent export ~/models/qwen2.5-0.5b-instruct-q4_0.gguf --out packages/qwen
+  edgeagent export ~/models/qwen2.5-0.5b-instruct-q4_k_m.gguf --policy compact
+  edgeagent export ~/models/Qwen3-0.6B/ --policy auto --out packages/qwen3
+  edgeagent export hf:HuggingFaceTB/SmolLM2-360M-Instruct --policy mixed
+  edgeagent export ~/models/Qwen3-0.6B/ --backend builder --ep cuda --create-env
 """
 
 
 @click.command("export", epilog=_EXAMPLES)
-@click.argument("model", metavar="MODEL|FILE.gguf")
+@click.argument("model", metavar="MODEL|FILE|FOLDER|hf:OWNER/REPO")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Folder of the package; default: below the cache folder.",
 )
 @click.option(
-    "--context", type=click.IntRange(16, 1 << 20), help="Longest context; default: at most 8,192."
+    "--policy",
+    type=click.Choice(get_args(PolicyName)),
+    default="exact",
+    show_default=True,
+    help="exact: keep every block; compact: about 4 bits; auto: the smallest that is faithful.",
+)
+@click.option(
+    "--calibrate/--no-calibrate",
+    default=None,
+    help="Weight rounding errors by a sample's activations; default: where 4 bits are rounded to.",
+)
+@click.option(
+    "--context", type=click.IntRange(64, 1 << 20), help="Longest context; default: at most 8,192."
 )
 @click.option(
     "--verify",
@@ -37,39 +54,115 @@ Examples:
     show_default=True,
     help="Compare logits with the source, only load, or nothing.",
 )
-@click.option("--force", is_flag=True, help="Keep a package that misses the fidelity thresholds.")
+@click.option("--force", is_flag=True, help="Keep a package that does not pass the gate.")
+@click.option(
+    "--backend",
+    type=click.Choice(["native", "builder", "optimum"]),
+    default="native",
+    show_default=True,
+    help="Another tool for other devices and architectures, see docs/backends.md.",
+)
+@click.option(
+    "--precision", type=click.Choice(get_args(Precision)), help="Of a backend; default: int4."
+)
+@click.option("--ep", type=click.Choice(get_args(Ep)), help="Device of a backend; default: cpu.")
+@click.option("--backend-option", metavar="K=V", multiple=True, help="Option of the tool.")
+@click.option(
+    "--backend-python",
+    type=click.Path(path_type=Path),
+    help="A Python that has the tool; default: an environment of edgeagent's own.",
+)
+@click.option(
+    "--create-env", is_flag=True, help="Make that environment if it is missing (a download)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @quiet_option
 def command(
     *,
     model: str,
     out: Path | None,
+    policy: str,
+    calibrate: bool | None,
     context: int | None,
     verify: str,
     force: bool,
+    backend: str,
+    precision: str | None,
+    ep: str | None,
+    backend_option: tuple[str, ...],
+    backend_python: Path | None,
+    create_env: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Turn a model into a quantized ONNX package and prove how faithful it is.
 
-    Quantized blocks of a GGUF are imported as they are. The last step loads the package and
-    compares its tokens and logits with the source; the figures are kept in manifest.json.
+    A model is a recipe's id, a GGUF file (of a split one, any part), a Hugging Face folder with
+    safetensors, or an address of the hub, which is downloaded. The last step loads the package and
+    compares its tokens, logits and choices of tools with the source; a package that does not pass
+    this gate is not written. The figures are kept in manifest.json.
     """
     settings = ExportSettings.model_validate(
-        {"context_len": context, "verify": verify, "accept_low_fidelity": force}
+        {
+            "policy": policy,
+            "calibrate": calibrate,
+            "context_len": context,
+            "verify": verify,
+            "accept_low_fidelity": force,
+        }
     )
-    with progress_display(quiet=quiet) as display:
-        package = export_model(
-            model,
-            out,
-            on_pull=show_pull(display, model),
-            on_export=show_export(display),
-            settings=settings,
+    given = _given({"precision": precision, "ep": ep})
+    if backend == "native" and any((given, backend_option, backend_python, create_env)):
+        raise click.UsageError(
+            "--precision, --ep, --backend-option, --backend-python and --create-env are of a"
+            " backend; give --backend builder or optimum as well."
         )
+    if backend != "native" and (policy != "exact" or calibrate is not None):
+        raise click.UsageError("A backend has a --precision; --policy is of the native exporter.")
+    with progress_display(quiet=quiet) as display:
+        if backend == "native":
+            package = export_model(
+                model,
+                out,
+                on_pull=show_pull(display, model),
+                on_export=show_export(display),
+                settings=settings,
+            )
+        else:
+            package = export_with(
+                backend,
+                model,
+                out,
+                on_pull=show_pull(display, model),
+                on_export=show_backend(display, backend),
+                settings=settings,
+                backend_settings=BackendSettings.model_validate(
+                    {
+                        **given,
+                        "options": _pairs(backend_option),
+                        "python": backend_python,
+                        "create_environment": create_env,
+                    }
+                ),
+            )
     if as_json:
         click.echo(package.manifest.model_dump_json(indent=2))
     else:
         _print(package)
+
+
+def _given(options: dict[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _pairs(options: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for option in options:
+        name, sign, value = option.partition("=")
+        if not (name and sign):
+            raise click.UsageError(f"--backend-option {option} is not of the form K=V.")
+        pairs[name] = value
+    return pairs
 
 
 def _print(package: Package) -> None:
@@ -78,14 +171,24 @@ def _print(package: Package) -> None:
     click.echo(f"{manifest.model_id} from {source.file} ({human_bytes(source.size_bytes)})")
     for group in manifest.tensor_groups:
         types = ", ".join(f"{count} x {name}" for name, count in group.source_types.items())
-        exact = "exact" if group.exact else "requantized"
+        exact = "exact" if group.exact else "rounded"
         click.echo(
             f"  {group.group:<10} {human_bytes(group.size_bytes):>9}  {group.stored_as}"
-            f"  ({types}; {exact})"
+            f"  ({f'{types}; ' if types else ''}{exact})"
         )
     if (fidelity := manifest.fidelity) is not None:
+        calls = ""
+        if fidelity.tool_call_agreement is not None:
+            calls = (
+                f", same tool picked in {fidelity.tool_call_agreement:.0%} of"
+                f" {fidelity.tool_calls} questions"
+            )
         click.echo(
             f"  fidelity on {fidelity.tokens} tokens: same top token {fidelity.top1_agreement:.1%},"
-            f" KL {fidelity.kl_mean:.4f} nats, perplexity {fidelity.perplexity_change:+.2%}"
+            f" KL {fidelity.kl_mean:.4f} nats, perplexity {fidelity.perplexity_change:+.2%}{calls}"
         )
-    click.echo(f"{human_bytes(manifest.package_bytes)} written to {package.folder}")
+    if (gate := manifest.gate) is not None:
+        missed = f"NOT passed ({'; '.join(gate.missed)}), kept by force"
+        click.echo(f"  gate: {'passed' if gate.passed else missed}")
+    took = "" if manifest.export_s is None else f" in {manifest.export_s:.0f} s"
+    click.echo(f"{human_bytes(manifest.package_bytes)} written to {package.folder}{took}")

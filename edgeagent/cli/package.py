@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from edgeagent.cli.progress import ProgressDisplay, show_pull
+from edgeagent.cli.progress import ProgressDisplay, plain_number, show_pull
 from edgeagent.cli.text import human_bytes
 from edgeagent.config.package import Package
+from edgeagent.export.backends.protocol import BackendStage, OnBackendProgress
 from edgeagent.export.protocol import ExportStage, OnExportProgress
 from edgeagent.export.resolve import ensure_package
 
@@ -28,6 +29,27 @@ def show_export(display: ProgressDisplay) -> OnExportProgress:
             display.update(_LABELS[stage], done, total, amount=human_bytes, detail=detail)
         else:
             display.update(_LABELS[stage], done, total, detail=detail)
+
+    return report
+
+
+_BACKEND_LABELS: dict[BackendStage, str] = {
+    "environment": "making the environment of {}",
+    "hash": "hashing the source",
+    "convert": "preparing the model for {}",
+    "build": "building with {}",
+    "load": "loading the package",
+    "verify": "verifying against the source",
+}
+
+
+def show_backend(display: ProgressDisplay, backend: str) -> OnBackendProgress:
+    """Return a callback that shows how far an export by another tool is."""
+
+    def report(stage: BackendStage, done: int, total: int | None, detail: str) -> None:
+        label = _BACKEND_LABELS[stage].format(backend)
+        amount = human_bytes if stage == "hash" else plain_number
+        display.update(label, done, total, amount=amount, detail=detail)
 
     return report
 

@@ -76,7 +76,7 @@ def export_checkpoint(
                 hashes=hashes.result(),
                 recipe=attempt.recipe,
                 calibrated=attempt.calibrated,
-                facts=facts,
+                facts=facts.completed(model.tokenizer.chat_template),
                 settings=settings,
                 verdict=attempt.verdict,
                 prediction=job.prediction,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from edgeagent.export.settings import ExportSettings
+from edgeagent.export.tool_call_format import tool_call_format_of
 from edgeagent.record.manifest import Manifest
 
 ExportStage: TypeAlias = Literal[
@@ -22,13 +23,20 @@ class ModelFacts:
         model_id: Recipe id, or the file's stem for a local file.
         origin: Where the weights came from, in words.
         license: SPDX id, empty to take what the file says.
-        tool_call_format: Name of the format in which the model calls tools.
+        tool_call_format: Name of the format in which the model calls tools, empty to tell it from
+            the chat template.
     """
 
     model_id: str
     origin: str = "local file"
     license: str = ""
-    tool_call_format: str = "compact"
+    tool_call_format: str = ""
+
+    def completed(self, chat_template: str | None) -> ModelFacts:
+        """These facts with a format for tool calls."""
+        if self.tool_call_format:
+            return self
+        return replace(self, tool_call_format=tool_call_format_of(chat_template).value)
 
 
 class OnExportProgress(Protocol):

@@ -1,4 +1,4 @@
-"""From what a person types to a package: a recipe's id, a GGUF file or a package folder."""
+"""From what a person types to a package: a recipe's id, weights, or a package folder."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeagent import __version__
-from edgeagent.config.model import ToolCallFormat, load_recipe
+from edgeagent.config.model import load_recipe
 from edgeagent.config.package import Package, is_package, read_package
 from edgeagent.config.paths import packages_dir, sources_dir
 from edgeagent.errors import ConfigError
+from edgeagent.export.backends.protocol import OnBackendProgress, ignore_backend_progress
+from edgeagent.export.backends.settings import BackendSettings
 from edgeagent.export.protocol import ModelFacts, OnExportProgress, ignore_progress
 from edgeagent.export.settings import ExportSettings
 from edgeagent.export.sources import OnProgress, origin_of, pull
+from edgeagent.record.manifest import MANIFEST_NAME
 
-_GGUF_SUFFIX = ".gguf"
+_WEIGHT_SUFFIXES = frozenset({".gguf", ".safetensors"})
+_CONFIG_NAME = "config.json"
+_HUB_SCHEME = "hf:"
 
 
 @dataclass(frozen=True)
@@ -38,16 +43,26 @@ def resolve(model: str) -> Target:
     """Find out what `model` stands for; nothing is downloaded or written.
 
     Args:
-        model: A recipe's id or the path of a GGUF file.
+        model: A recipe's id, a GGUF file, a Hugging Face folder, or an address of the hub such as
+            `hf:OWNER/REPO`.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: It is none of them.
     """
+    if model.startswith(_HUB_SCHEME):
+        return _hub_target(model)
     path = Path(model).expanduser()
-    if path.suffix.lower() == _GGUF_SUFFIX or path.is_file():
-        return _file_target(path)
+    if path.is_dir() and (path / _CONFIG_NAME).is_file():
+        return _local_target(path, path.absolute().name, _folder_identity(path))
     if path.is_dir():
-        raise ConfigError(f"{path} is a folder without a manifest.json, so it is no package.")
+        raise ConfigError(
+            f"{path} is a folder without a {MANIFEST_NAME}, so it is no package, and without a"
+            f" {_CONFIG_NAME}, so it is no model."
+        )
+    if path.suffix.lower() in _WEIGHT_SUFFIXES or path.is_file():
+        if not path.is_file():
+            raise ConfigError(f"There is no file {path}.")
+        return _local_target(path, path.stem, _file_identity(path))
     recipe = load_recipe(model)
     return Target(
         facts=ModelFacts(
@@ -68,10 +83,10 @@ def export_model(
     on_export: OnExportProgress = ignore_progress,
     settings: ExportSettings | None = None,
 ) -> Package:
-    """Export a model, downloading its weights if they are not there yet.
+    """Export a model with the native exporter, downloading its weights if they are not there yet.
 
     Args:
-        model: A recipe's id or the path of a GGUF file.
+        model: What `resolve` takes.
         out: Folder of the package, `None` for one below the cache folder.
         on_pull: Told how far a download is.
         on_export: Told how far the export is.
@@ -83,12 +98,65 @@ def export_model(
     """
     from edgeagent.export.native import export_checkpoint
 
-    target = resolve(model)
-    folder = out or target.folder
-    source = target.fetch(on_pull)
-    facts = replace(target.facts, origin=origin_of(source) or target.facts.origin)
+    source, folder, facts = fetch_source(model, out, on_pull=on_pull)
     export_checkpoint(source, folder, facts=facts, settings=settings, on_progress=on_export)
     return read_package(folder)
+
+
+def export_with(
+    backend: str,
+    model: str,
+    out: Path | None = None,
+    *,
+    on_pull: OnProgress | None = None,
+    on_export: OnBackendProgress = ignore_backend_progress,
+    settings: ExportSettings | None = None,
+    backend_settings: BackendSettings | None = None,
+) -> Package:
+    """Export a model with another tool; see `edgeagent.export.backends`.
+
+    Args:
+        backend: Name of the tool.
+        model: What `resolve` takes.
+        out: Folder of the package, `None` for one below the cache folder.
+        on_pull: Told how far a download is.
+        on_export: Told how far the export is.
+        settings: Context and verification, `None` for the defaults.
+        backend_settings: What to build and where the tool is, `None` for the defaults.
+
+    Raises:
+        ConfigError: `model` stands for nothing, or `out` is something else than a package.
+        EdgeAgentError: What `pull` and `export_with_backend` raise.
+    """
+    from edgeagent.export.backends.export import backend_of, export_with_backend
+
+    backend_of(backend)
+    source, folder, facts = fetch_source(model, out, on_pull=on_pull)
+    export_with_backend(
+        backend,
+        source,
+        folder,
+        facts=facts,
+        settings=settings or ExportSettings(),
+        backend_settings=backend_settings,
+        on_progress=on_export,
+    )
+    return read_package(folder)
+
+
+def fetch_source(
+    model: str, out: Path | None, *, on_pull: OnProgress | None = None
+) -> tuple[Path, Path, ModelFacts]:
+    """The weights of a model, the folder of its package, and what is known about it.
+
+    Raises:
+        ConfigError: `model` stands for nothing.
+        EdgeAgentError: What `pull` raises.
+    """
+    target = resolve(model)
+    source = target.fetch(on_pull)
+    facts = replace(target.facts, origin=origin_of(source) or target.facts.origin)
+    return source, out or target.folder, facts
 
 
 def ensure_package(
@@ -100,7 +168,7 @@ def ensure_package(
     """Return the package of a model, downloading and exporting only what is not there yet.
 
     Args:
-        model: A recipe's id, the path of a GGUF file, or a package folder.
+        model: What `resolve` takes, or a package folder.
         on_pull: Told how far a download is.
         on_export: Told how far an export is.
 
@@ -116,29 +184,38 @@ def ensure_package(
     )
 
 
-def _file_target(path: Path) -> Target:
-    if not path.is_file():
-        raise ConfigError(f"There is no file {path}.")
-    path = path.resolve()
-    stat = path.stat()
-    # Another file at the same path gets another package; hashing gigabytes to know is not worth it.
-    identity = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
-    key = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+def _hub_target(model: str) -> Target:
+    from edgeagent.export.sources.repository import parse_address, pull_repository
+
+    address = parse_address(model)
+    if address is None:
+        raise ConfigError(f"{model} is not an address; write {_HUB_SCHEME}OWNER/REPO.")
     return Target(
-        facts=ModelFacts(model_id=path.stem, tool_call_format=_tool_call_format(path).value),
-        folder=packages_dir() / f"{path.stem}-{key}",
-        fetch=lambda _on_progress: path,
+        facts=ModelFacts(model_id=address.model_id, origin=address.origin),
+        folder=packages_dir() / address.model_id,
+        fetch=lambda on_progress: pull_repository(address, sources_dir(), on_progress=on_progress),
     )
 
 
-def _tool_call_format(path: Path) -> ToolCallFormat:
-    """Tell from the chat template inside a GGUF how its model writes tool calls."""
-    from edgeagent.export.checkpoint.gguf.reader import GGUFFile
+def _local_target(path: Path, name: str, identity: str) -> Target:
+    # Other weights at the same path get another package; hashing gigabytes to know is not worth it.
+    key = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    return Target(
+        facts=ModelFacts(model_id=name),
+        folder=packages_dir() / f"{name}-{key}",
+        # Links are not followed: what a link points to has no siblings, in a cache of the hub.
+        fetch=lambda _on_progress: path.absolute(),
+    )
 
-    with GGUFFile.open(path) as gguf:
-        template = gguf.get_str("tokenizer.chat_template", "")
-    is_hermes = "<tool_call>" in template and "<tool_response>" in template
-    return ToolCallFormat.HERMES if is_hermes else ToolCallFormat.COMPACT
+
+def _file_identity(path: Path) -> str:
+    stat = path.stat()
+    return f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+
+
+def _folder_identity(path: Path) -> str:
+    files = sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
+    return "\0".join(_file_identity(each) for each in files)
 
 
 def _usable(folder: Path) -> Package | None:

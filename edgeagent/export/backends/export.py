@@ -118,7 +118,7 @@ def export_with_backend(
                 source=checkpoint,
                 hashes=hashes,
                 interpreter=interpreter,
-                model=facts,
+                model=facts.completed(checkpoint.tokenizer.chat_template),
                 verdict=verdict,
                 context_len=context_len,
             ),
