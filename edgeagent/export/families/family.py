@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from edgeagent.export.checkpoint.gguf.checkpoint import GGUFCheckpoint
 from edgeagent.export.checkpoint.safetensors import HFConfig
@@ -32,6 +33,7 @@ class Family:
         qk_norm: Whether every query and key head is normed.
         post_norms: Whether there are norms behind attention and MLP.
         fused: Whether Q, K, V are one tensor, and gate and up another.
+        folder_defaults: What a `config.json` of the family may leave out.
         folder_gain_offset: Added to the gains of a folder.
         activation: Of the gate.
         scales_embedding: Whether embeddings are multiplied by the root of their width.
@@ -49,6 +51,7 @@ class Family:
     qk_norm: bool = False
     post_norms: bool = False
     fused: bool = False
+    folder_defaults: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     folder_gain_offset: float = 0.0
     activation: Activation = "silu"
     scales_embedding: bool = False

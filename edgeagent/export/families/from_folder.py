@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from edgeagent.errors import DamagedFileError
+from edgeagent.errors import DamagedFileError, UnsupportedError
 from edgeagent.export.checkpoint.safetensors import HFConfig, SafetensorsFolder
-from edgeagent.export.decoder.spec import DecoderSpec
+from edgeagent.export.decoder.spec import Activation, DecoderSpec
 from edgeagent.export.decoder.weights import DecoderWeights, LayerWeights, Matrix, Role, Vector
 from edgeagent.export.families.family import Family
 from edgeagent.export.families.folder_positions import scaling_section
 from edgeagent.export.families.sizes import Sizes, contradiction
 
 _HEAD = "lm_head.weight"
+_ACTIVATION_NAMES: dict[Activation, frozenset[str]] = {
+    "silu": frozenset({"silu", "swish"}),
+    "gelu_tanh": frozenset({"gelu_pytorch_tanh", "gelu_new"}),
+}
+"""Activations by what transformers calls them."""
 _PREFIXES = ("model.", "model.language_model.", "language_model.model.")
 """Where the decoder's tensors are; models that also see pictures keep it beside other parts."""
 
@@ -28,7 +33,8 @@ def read_folder(family: Family, folder: SafetensorsFolder, context_len: int | No
         UnsupportedError: The model uses a feature that the graph does not have.
     """
     prefix = _prefix(folder)
-    config = language_config(folder)
+    config = _with_defaults(family, language_config(folder))
+    _check_activation(family, config)
     sizes = _sizes(family, config, folder.tensors[f"{prefix}embed_tokens.weight"].rows)
     positions = family.folder_positions(config, sizes, context_len)
     return DecoderSpec(
@@ -54,6 +60,24 @@ def read_folder(family: Family, folder: SafetensorsFolder, context_len: int | No
 def language_config(folder: SafetensorsFolder) -> HFConfig:
     """The configuration of the language model, which is a section where there are other parts."""
     return folder.config.section("text_config", None) or folder.config
+
+
+def _with_defaults(family: Family, config: HFConfig) -> HFConfig:
+    stated = {key: value for key, value in config.values.items() if value is not None}
+    return HFConfig(config.path, {**family.folder_defaults, **stated}, config.prefix)
+
+
+def _check_activation(family: Family, config: HFConfig) -> None:
+    for key in ("hidden_activation", "hidden_act"):
+        stated = config.get_str(key, None)
+        if stated is None:
+            continue
+        if stated not in _ACTIVATION_NAMES[family.activation]:
+            raise UnsupportedError(
+                f"{config.path} has the activation {stated[:40]!r}; {family.name} models are"
+                f" supported with {family.activation!r} only."
+            )
+        return
 
 
 def ignored(folder: SafetensorsFolder, spec: DecoderSpec) -> frozenset[str]:

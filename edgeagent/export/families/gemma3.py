@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgeagent.errors import UnsupportedError
 from edgeagent.export.checkpoint.gguf.checkpoint import GGUFCheckpoint
 from edgeagent.export.checkpoint.safetensors import HFConfig
 from edgeagent.export.decoder.rotary import inverse_frequencies, rotary
@@ -34,6 +35,14 @@ _LARGEST_LAYERS = 62
 
 _GLOBAL, _LOCAL = 0, 1
 
+# Of `Gemma3TextConfig` in transformers; the published 4B model states none of them.
+_FOLDER_DEFAULTS = {
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "max_position_embeddings": 131_072,
+}
+
 
 def _gguf_positions(gguf: GGUFCheckpoint, sizes: Sizes, context_len: int | None) -> Positions:
     prefix = gguf.architecture
@@ -55,7 +64,9 @@ def _gguf_positions(gguf: GGUFCheckpoint, sizes: Sizes, context_len: int | None)
 def _folder_positions(config: HFConfig, sizes: Sizes, context_len: int | None) -> Positions:
     for key in ("final_logit_softcapping", "attn_logit_softcapping"):
         if key in config:
-            raise contradiction(config.path, f"{key} belongs to Gemma 2, which is not supported")
+            raise UnsupportedError(
+                f"{config.path} states {key}, which belongs to Gemma 2; its graph is not supported."
+            )
     scaling, base = scaling_section(config), config.get_float("rope_local_base_freq", _LOCAL_BASE)
     if scaling is not None and "full_attention" in scaling:
         local = scaling.section(SLIDING)
@@ -99,6 +110,7 @@ FAMILY = Family(
     qk_norm=True,
     post_norms=True,
     folder_gain_offset=1.0,
+    folder_defaults=_FOLDER_DEFAULTS,
     activation="gelu_tanh",
     scales_embedding=True,
     tied=True,
