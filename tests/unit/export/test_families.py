@@ -4,57 +4,47 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
+from computed_logits import PREFILL_TOKENS, package_logits, source_logits
 from tiny_checkpoints import (
     ALL_CHECKPOINTS,
     load_reference_logits,
     relative_error,
 )
 
-from edgeagent.export.model import SourceModel, open_model
+from edgeagent.export.model import open_model
 from edgeagent.export.native import export_checkpoint
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.settings import ExportSettings
-from edgeagent.export.verify.reference import ReferenceDecoder
+from edgeagent.record.manifest import Manifest
 
 _FACTS = ModelFacts(model_id="tiny")
 _GGUFS = [name for name, each in ALL_CHECKPOINTS.items() if each.gguf_architecture]
 _FLOAT32 = ExportSettings(policy="float", verify="load", accuracy_level=1)
 
 
-def _float32(name: str) -> ExportSettings:
-    return _FLOAT32.model_copy(update={"context_len": _CONTEXT_LENS.get(name)})
-
-
-_PREFILL_TOKENS = 25  # more than every window, and the rest is decoded token by token
-
-
 # Factors for texts beyond the original context are used where the package is to hold them.
 _CONTEXT_LENS = {"phi3-long": 64}
 
 
-def _source_logits(model: SourceModel, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    reference = ReferenceDecoder(model.checkpoint, model.spec)
-    (hidden,) = reference.hidden_states([tokens])
-    return hidden @ reference.head_rows(0, model.spec.vocab).T
+def _float32(name: str) -> ExportSettings:
+    return _FLOAT32.model_copy(update={"context_len": _CONTEXT_LENS.get(name)})
 
 
-def _package_logits(package: Path, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Logits after each token, decoded one by one behind a prefill, in onnxruntime-genai."""
-    import onnxruntime_genai
+def _verified(name: str, accuracy_level: int) -> ExportSettings:
+    return ExportSettings(
+        context_len=_CONTEXT_LENS.get(name),
+        accuracy_level=accuracy_level,  # type: ignore[arg-type]
+        verify_tokens=160,
+    )
 
-    model = onnxruntime_genai.Model(str(package))
-    params = onnxruntime_genai.GeneratorParams(model)
-    params.set_search_options(max_length=len(tokens) + 1, do_sample=False)
-    generator = onnxruntime_genai.Generator(model, params)
-    rows = []
-    pieces = [tokens[:_PREFILL_TOKENS], *tokens[_PREFILL_TOKENS:, None]]
-    for piece in pieces:
-        generator.append_tokens(piece.astype(np.int32))
-        rows.append(np.array(generator.get_logits(), dtype=np.float32).reshape(-1))
-    return np.stack(rows)
+
+def _assert_passed(manifest: Manifest, kl_mean: float) -> None:
+    assert manifest.gate is not None
+    assert manifest.gate.passed
+    assert not manifest.gate.forced
+    assert manifest.fidelity is not None
+    assert manifest.fidelity.kl_mean < kl_mean
 
 
 @pytest.mark.parametrize("name", ALL_CHECKPOINTS)
@@ -65,7 +55,7 @@ def test_the_source_of_a_folder_computes_what_transformers_computes(
     checkpoint = ALL_CHECKPOINTS[name]
     folder = checkpoint.write_folder(tmp_path / "model", style=style, shards=2)  # type: ignore[arg-type]
     with open_model(folder, _CONTEXT_LENS.get(name)) as model:
-        logits = _source_logits(model, np.array(checkpoint.tokens))
+        logits = source_logits(model, checkpoint.tokens)
     assert relative_error(logits, load_reference_logits(name)) < 1e-5
 
 
@@ -76,7 +66,7 @@ def test_the_source_of_a_gguf_computes_what_transformers_computes(
     checkpoint = ALL_CHECKPOINTS[name]
     path = checkpoint.write_gguf(tmp_path / "model.gguf")
     with open_model(path, _CONTEXT_LENS.get(name)) as model:
-        logits = _source_logits(model, np.array(checkpoint.tokens))
+        logits = source_logits(model, checkpoint.tokens)
     assert relative_error(logits, load_reference_logits(name, "gguf")) < 1e-5
 
 
@@ -87,8 +77,8 @@ def test_a_float32_package_of_a_folder_computes_what_transformers_computes(
     checkpoint = ALL_CHECKPOINTS[name]
     folder = checkpoint.write_folder(tmp_path / "model")
     export_checkpoint(folder, tmp_path / "package", facts=_FACTS, settings=_float32(name))
-    logits = _package_logits(tmp_path / "package", np.array(checkpoint.tokens))
-    expected = load_reference_logits(name)[_PREFILL_TOKENS - 1 :]
+    logits = package_logits(tmp_path / "package", checkpoint.tokens)
+    expected = load_reference_logits(name)[PREFILL_TOKENS - 1 :]
     assert relative_error(logits, expected) < 1e-3
 
 
@@ -99,6 +89,54 @@ def test_a_float32_package_of_a_gguf_computes_what_transformers_computes(
     checkpoint = ALL_CHECKPOINTS[name]
     path = checkpoint.write_gguf(tmp_path / "model.gguf", kind="F16")
     export_checkpoint(path, tmp_path / "package", facts=_FACTS, settings=_float32(name))
-    logits = _package_logits(tmp_path / "package", np.array(checkpoint.tokens))
-    expected = load_reference_logits(name, "gguf")[_PREFILL_TOKENS - 1 :]
+    logits = package_logits(tmp_path / "package", checkpoint.tokens)
+    expected = load_reference_logits(name, "gguf")[PREFILL_TOKENS - 1 :]
     assert relative_error(logits, expected) < 1e-3
+
+
+@pytest.mark.parametrize("name", _GGUFS)
+def test_the_blocks_of_a_gguf_compute_what_the_file_stores(name: str, tmp_path: Path) -> None:
+    checkpoint = ALL_CHECKPOINTS[name]
+    kinds = {"token_embd.weight": "Q5_1", "attn_output": "Q4_0", "ffn_down": "Q5_0"}
+    path = checkpoint.write_gguf(tmp_path / "model.gguf", kind="Q8_0", kinds=kinds)
+    settings = _verified(name, accuracy_level=1)
+    manifest = export_checkpoint(path, tmp_path / "package", facts=_FACTS, settings=settings)
+    _assert_passed(manifest, kl_mean=1e-5)
+    logits = package_logits(tmp_path / "package", checkpoint.tokens)
+    expected = checkpoint.gguf_logits(path)[PREFILL_TOKENS - 1 :]
+    assert relative_error(logits, expected) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["llama3", "qwen2", "phi3", "gemma3"])
+def test_k_quants_compute_what_the_file_stores(name: str, tmp_path: Path) -> None:
+    checkpoint = ALL_CHECKPOINTS[name].wide()
+    kinds = {"attn_v": "Q6_K", "ffn_down": "Q6_K", "ffn_up": "Q5_K", "token_embd.weight": "Q6_K"}
+    path = checkpoint.write_gguf(tmp_path / "model.gguf", kind="Q4_K", kinds=kinds)
+    settings = _verified(name, accuracy_level=1)
+    manifest = export_checkpoint(path, tmp_path / "package", facts=_FACTS, settings=settings)
+    _assert_passed(manifest, kl_mean=1e-5)
+    logits = package_logits(tmp_path / "package", checkpoint.tokens)
+    expected = checkpoint.gguf_logits(path)[PREFILL_TOKENS - 1 :]
+    assert relative_error(logits, expected) < 1e-3
+
+
+@pytest.mark.parametrize("accuracy_level", [1, 4])
+@pytest.mark.parametrize("name", ALL_CHECKPOINTS)
+def test_an_8_bit_package_of_a_folder_is_faithful(
+    name: str, accuracy_level: int, tmp_path: Path
+) -> None:
+    checkpoint = ALL_CHECKPOINTS[name]
+    folder = checkpoint.write_folder(tmp_path / "model", dtype="bfloat16", shards=2)
+    # Which of 320 random logits is largest, and how likely random weights find the next token, is
+    # a matter of chance at the precision of the gate's other thresholds.
+    settings = _verified(name, accuracy_level=accuracy_level)
+    settings = settings.model_copy(update={"accept_low_fidelity": True})
+    manifest = export_checkpoint(folder, tmp_path / "package", facts=_FACTS, settings=settings)
+    assert manifest.fidelity is not None
+    assert manifest.fidelity.kl_mean < (0.005 if accuracy_level == 1 else 0.01)
+    assert manifest.fidelity.top1_agreement > 0.92
+    assert abs(manifest.fidelity.perplexity_change) < 0.04
+    if accuracy_level == 1:
+        logits = package_logits(tmp_path / "package", checkpoint.tokens)
+        expected = load_reference_logits(name)[PREFILL_TOKENS - 1 :]
+        assert relative_error(logits, expected) < 0.05
