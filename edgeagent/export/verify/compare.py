@@ -78,7 +78,8 @@ def compare(
         on_slice: Called after each of `head_slices`.
 
     Raises:
-        VerificationError: The generation loop and the parts disagree.
+        VerificationError: The generation loop and the parts disagree, or predictions of either
+            side are not finite numbers.
     """
     sample = run.sample
     states = package.hidden_states([runtime.prompt, *sample.all_windows], on_layers)
@@ -95,6 +96,8 @@ def compare(
         statistics.add(start, expected, actual)
         calls.add(start, expected, actual)
         on_slice()
+    _require_finite("source", statistics.surprise_reference)
+    _require_finite("new package", statistics.surprise_package)
     _check_runtime_logits(last, runtime)
     return Fidelity(
         reference="float32 forward pass in numpy over the weights dequantized by gguf",
@@ -146,6 +149,14 @@ class _CallLogits:
         if not len(self._rows):
             return None
         return float((picked(self._logits[0]) == picked(self._logits[1])).mean())
+
+
+def _require_finite(whose: str, surprise: npt.NDArray[np.float64]) -> None:
+    """Refuse what no threshold can be held against; `max` and comparisons let NaN pass."""
+    if not np.isfinite(surprise).all() or not np.isfinite(np.exp(surprise.mean())):
+        raise VerificationError(
+            f"The {whose} predicts the sample text with probabilities that are not finite numbers."
+        )
 
 
 def _check_runtime_logits(last: Floats, runtime: RuntimeCheck) -> None:
