@@ -7,6 +7,19 @@ from pydantic import Field
 from edgeagent.config.spec import Spec
 
 
+class NGramSpeculation(Spec):
+    """Guess tokens from earlier ones and check several in one run of the model.
+
+    Gains where answers copy from the prompt and costs otherwise, by how much depends on the
+    device; the graph that it needs also makes prefills slower. See `edgeagent.engine.speculation`.
+    """
+
+    ngram_len: int = Field(default=3, ge=1, le=16)
+    """Tokens that must have occurred before."""
+    max_draft_len: int = Field(default=8, ge=1, le=64)
+    """Most tokens guessed at once."""
+
+
 class EngineConfig(Spec):
     """Settings of the runtime; all of them are recorded with every measurement."""
 
@@ -18,6 +31,8 @@ class EngineConfig(Spec):
     """Whether idle threads busy-wait: faster between operators, costs energy."""
     prefill_chunk_len: int = Field(default=128, ge=1, le=1 << 16)
     """Tokens per native prefill call; between two calls a prefill can be cancelled."""
+    speculation: NGramSpeculation | None = None
+    """Runs the package's graph with the logits of all positions; `None` decodes token by token."""
 
 
 GROUNDING_PARAMETERS = 1_000_000_000

@@ -39,8 +39,16 @@ class Stepper(Protocol):
         """Run what was accepted and not yet run; return the logits `(vocab,)` that follow."""
         ...
 
-    def accept(self, token_id: int) -> None:
-        """Make the token part of the conversation."""
+    @property
+    def drafted_len(self) -> int:
+        """Guessed tokens that the last call of `next_logits` ran, 0 without speculation."""
+        ...
+
+    def accept(self, token_id: int) -> bool:
+        """Make the token part of the conversation; return whether it was run already, as a guess.
+
+        Such a token was guessed right by speculation.
+        """
         ...
 
 
@@ -64,12 +72,14 @@ def decode_loop(
         # Only a grammar can force tokens; with none there is exactly one to choose.
         forced = matcher.forced()[:limit] if matcher else []
         forced = _before_eos(forced, eos_ids)
+        drafted = 0
         if forced:
             chosen, is_forced = forced, True
         else:
             if matcher and matcher.finished:
                 return
             logits = stepper.next_logits()
+            drafted = stepper.drafted_len
             chosen = [sampler.choose(matcher.mask(logits) if matcher else logits)]
             is_forced = False
             if chosen[0] in eos_ids:
@@ -80,9 +90,16 @@ def decode_loop(
         t_ns = now_ns()
         for token_id in chosen:
             # One by one: a caller that stops early leaves nothing behind that it was not told.
-            stepper.accept(token_id)
+            accepted = stepper.accept(token_id)
             text = stream.decode(token_id)
-            yield TokenEvent(token_id=token_id, text=text, t_ns=t_ns, forced=is_forced)
+            yield TokenEvent(
+                token_id=token_id,
+                text=text,
+                t_ns=t_ns,
+                forced=is_forced,
+                drafted=drafted,
+                accepted=accepted,
+            )
             if tail.found(text):
                 return
 

@@ -26,7 +26,7 @@ import psutil
 
 from edgeagent.clock import now_ns
 from edgeagent.config.run import EngineConfig
-from edgeagent.engine.genai_package import CONFIG_NAME, read_package
+from edgeagent.engine.genai_package import CONFIG_NAME, read_package, require_all_positions
 from edgeagent.engine.genai_runtime import first_line, import_runtime, open_model
 from edgeagent.engine.genai_session import GenaiSession, SessionRuntime
 from edgeagent.engine.grammar import GrammarMatcher, GrammarTokenizer
@@ -47,6 +47,8 @@ class GenaiEngine:
         """
         self._config = config or EngineConfig()
         self._facts = read_package(folder)
+        if self._config.speculation is not None:
+            require_all_positions(folder)
         _check_memory(self._facts.weights_bytes, f"Loading {folder.name}")
         og = import_runtime()
         t0_ns = now_ns()
@@ -118,6 +120,7 @@ class GenaiEngine:
             ),
             max_context_len=max_context_len,
             prefill_chunk_len=self._config.prefill_chunk_len,
+            speculation=self._config.speculation,
         )
 
     def _new_generator(self, max_context_len: int) -> Any:

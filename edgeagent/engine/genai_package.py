@@ -17,6 +17,8 @@ from edgeagent.record.manifest import MANIFEST_NAME
 
 CONFIG_NAME = "genai_config.json"
 TOKENIZER_NAME = "tokenizer.json"
+ALL_POSITIONS_NAME = "all_positions.onnx"
+"""The same decoder with the logits of all positions, over the same weights file."""
 CHAT_TEMPLATE_NAME = "chat_template.jinja"
 _MAX_TEXT_BYTES = 256 << 20
 _FLOAT32_BYTES = 4
@@ -155,6 +157,19 @@ def read_package(folder: Path) -> PackageFacts:
         normalizes_nfc=tokenizer.normalizer is not None and tokenizer.normalizer.is_nfc,
         chat_template=_read(template) if template.is_file() else None,
     )
+
+
+def require_all_positions(folder: Path) -> None:
+    """Check that the package has the graph that speculation runs.
+
+    Raises:
+        EngineError: It has not.
+    """
+    if not (folder / ALL_POSITIONS_NAME).is_file():
+        raise EngineError(
+            f"{folder} has no {ALL_POSITIONS_NAME}, which n-gram speculation needs; export the "
+            "model again with edgeagent's own exporter, or run it without speculation."
+        )
 
 
 def _check_sizes(folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeagent.config.cores import usable_physical_cores
 from edgeagent.config.run import EngineConfig
+from edgeagent.engine.genai_package import ALL_POSITIONS_NAME
 from edgeagent.errors import EngineError
 from edgeagent.privacy import disable_dependency_telemetry
 
@@ -98,13 +99,12 @@ def thread_count(config: EngineConfig) -> int:
 
 
 def _overlay(config: EngineConfig) -> dict[str, Any]:
-    return {
-        "model": {
-            "decoder": {
-                "session_options": {
-                    "intra_op_num_threads": thread_count(config),
-                    "session.intra_op.allow_spinning": "1" if config.allow_spinning else "0",
-                }
-            }
+    decoder: dict[str, Any] = {
+        "session_options": {
+            "intra_op_num_threads": thread_count(config),
+            "session.intra_op.allow_spinning": "1" if config.allow_spinning else "0",
         }
     }
+    if config.speculation is not None:
+        decoder["filename"] = ALL_POSITIONS_NAME
+    return {"model": {"decoder": decoder}}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeagent.config.run import NGramSpeculation
 from edgeagent.engine.decoding import decode_loop
 from edgeagent.engine.genai_runtime import first_line
 from edgeagent.engine.grammar import GrammarMatcher
@@ -19,6 +20,7 @@ from edgeagent.engine.protocol import (
     TokenEvent,
 )
 from edgeagent.engine.sampling import Logits
+from edgeagent.engine.speculation import Lookahead, draft
 from edgeagent.errors import EngineError, ResourceError
 
 
@@ -37,7 +39,12 @@ class GenaiSession:
     """One generator, whose KV cache is extended only by `append_tokens`."""
 
     def __init__(
-        self, runtime: SessionRuntime, *, max_context_len: int, prefill_chunk_len: int
+        self,
+        runtime: SessionRuntime,
+        *,
+        max_context_len: int,
+        prefill_chunk_len: int,
+        speculation: NGramSpeculation | None = None,
     ) -> None:
         self._runtime = runtime
         self._generator = runtime.new_generator()
@@ -45,6 +52,10 @@ class GenaiSession:
         self._tokens: list[int] = []
         self._cached_len = 0
         self._logits_are_current = False
+        self._speculation = speculation
+        # Guesses lie in the cache behind `cached_len`; while there are some, that is everything.
+        self._ahead: Lookahead | None = None
+        self.drafted_len = 0
         self.max_context_len = max_context_len
 
     @property
@@ -92,10 +103,7 @@ class GenaiSession:
         self, on_progress: OnProgress | None = None, should_stop: ShouldStop | None = None
     ) -> None:
         """Run the tokens that are not in the cache yet."""
-        generator = self._open_generator()
-        if generator.token_count() != self._cached_len:
-            # Ctrl-C came between the end of a native call and our bookkeeping.
-            self._rewind_cache(self._cached_len)
+        self._mend_cache()
         first, total = self._cached_len, len(self._tokens) - self._cached_len
         while self._cached_len < len(self._tokens):
             if should_stop is not None and should_stop():
@@ -106,18 +114,25 @@ class GenaiSession:
                 # do not depend on where a prompt is cut. Chunks do not get longer instead, as the
                 # runtime cuts long ones into blocks itself.
                 end -= 1
-            chunk = np.asarray(self._tokens[self._cached_len : end], dtype=np.int32)
-            self._logits_are_current = False
-            try:
-                self._generator.append_tokens(chunk)
-            except Exception as error:
-                raise EngineError(
-                    f"The runtime failed on a prompt: {first_line(error)}."
-                ) from error
+            self._append_native(self._tokens[self._cached_len : end])
             self._cached_len = end
             self._logits_are_current = True
             if on_progress is not None:
                 on_progress(end - first, total)
+
+    def _mend_cache(self) -> None:
+        """Forget what the cache holds beyond `cached_len`."""
+        self._ahead = None
+        if self._open_generator().token_count() != self._cached_len:
+            # Wrong guesses, or Ctrl-C came between the end of a native call and our bookkeeping.
+            self._rewind_cache(self._cached_len)
+
+    def _append_native(self, token_ids: Sequence[int]) -> None:
+        self._logits_are_current = False
+        try:
+            self._generator.append_tokens(np.asarray(token_ids, dtype=np.int32))
+        except Exception as error:
+            raise EngineError(f"The runtime failed on a prompt: {first_line(error)}.") from error
 
     def _open_generator(self) -> Any:
         if self._generator is None:
@@ -144,17 +159,49 @@ class GenaiSession:
 
     def next_logits(self) -> Logits:
         """Return the logits `(vocab,) float32` after the last token."""
+        self.drafted_len = 0
+        if self._ahead is not None:
+            return self._ahead.logits
         if self._cached_len == len(self._tokens) and not self._logits_are_current:
             # Rewound without appending: the last kept token is run again to get its logits, with
             # its neighbour, as a single row would be rounded differently from the prompt's.
             self._rewind_cache(max(0, self._cached_len - 2))
+        guessed = self._guess()
+        if guessed:
+            return self._run_ahead(guessed)
         self._run()
         logits: Logits = self._generator.get_logits().reshape(-1)
         return logits
 
-    def accept(self, token_id: int) -> None:
-        """Keep a generated token; it is run together with what comes next."""
+    def _guess(self) -> list[int]:
+        """Return tokens to run behind those that are to be run anyway, empty for none."""
+        pending_len = len(self._tokens) - self._cached_len
+        if self._speculation is None or pending_len == 0:
+            return []
+        room = min(self.room, self._prefill_chunk_len - pending_len)
+        return draft(self._tokens, self._speculation, room) if room > 0 else []
+
+    def _run_ahead(self, guessed: list[int]) -> Logits:
+        """Run what is to be run with guesses behind it; return the logits before them."""
+        self._mend_cache()
+        pending = self._tokens[self._cached_len :]
+        self._append_native([*pending, *guessed])
+        rows = self._generator.get_output("logits")[0, len(pending) - 1 :]
+        self._cached_len = len(self._tokens)
+        self._ahead = Lookahead(guessed, rows)
+        self.drafted_len = len(guessed)
+        return self._ahead.logits
+
+    def accept(self, token_id: int) -> bool:
+        """Keep a generated token; if it was not guessed, it is run with what comes next."""
         self._tokens.append(token_id)
+        if self._ahead is None:
+            return False
+        if self._ahead.follow(token_id):
+            self._cached_len += 1
+            return True
+        self._ahead = None
+        return False
 
     def rewind(self, length: int) -> None:
         """Forget everything after the first `length` tokens."""
@@ -165,6 +212,7 @@ class GenaiSession:
             self._rewind_cache(length)
 
     def _rewind_cache(self, length: int) -> None:
+        self._ahead = None
         self._logits_are_current = False
         try:
             self._open_generator().rewind_to(length)
@@ -172,6 +220,7 @@ class GenaiSession:
             raise
         except Exception:  # recurrent and windowed caches refuse, saying so in many ways
             self._cached_len = 0
+            self._speculation = None  # a wrong guess would cost a prefill
             self._generator = None  # freed before the next one is allocated
             self._generator = self._runtime.new_generator()
         else:

@@ -71,12 +71,16 @@ class TokenEvent:
         text: The text that became complete with it, possibly empty inside a UTF-8 sequence.
         t_ns: When it was known, on the monotonic clock.
         forced: Whether the grammar left no choice, so it was appended without a decode step.
+        drafted: Guessed tokens, this one's guess first, that were run in the step that chose it.
+        accepted: Whether it was guessed right, and so needs no decode step to be run.
     """
 
     token_id: int
     text: str
     t_ns: int
     forced: bool = False
+    drafted: int = 0
+    accepted: bool = False
 
 
 ShouldStop: TypeAlias = Callable[[], bool]

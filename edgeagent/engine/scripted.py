@@ -177,11 +177,17 @@ class ScriptedSession:
             logits[self._said[self._said_len]] = 2.0
         return logits
 
-    def accept(self, token_id: int) -> None:
+    @property
+    def drafted_len(self) -> int:
+        """Nothing is guessed."""
+        return 0
+
+    def accept(self, token_id: int) -> bool:
         """Keep a generated token; the script moves on when it was the one that it preferred."""
         self._tokens.append(token_id)
         if self._said_len < len(self._said) and self._said[self._said_len] == token_id:
             self._said_len += 1
+        return False
 
     def rewind(self, length: int) -> None:
         """Forget everything after the first `length` tokens."""
