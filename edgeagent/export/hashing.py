@@ -18,14 +18,15 @@ _CHUNK_BYTES = 1 << 20
 def hashed(files: Sequence[Path]) -> Iterator[Future[dict[Path, str]]]:
     """Hash files in the background; the block gets the promise of their SHA-256.
 
-    If the block raises, hashing stops.
+    The block's end waits for it; if the block raises, hashing stops.
     """
     stop = Event()
     with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:
         try:
             yield pool.submit(lambda: {path: _sha256(path, stop) for path in files})
-        finally:
+        except BaseException:
             stop.set()
+            raise
 
 
 def combined(hashes: dict[Path, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -141,7 +141,11 @@ class DecoderWeights:
             yield self.head
 
     def matrices(self) -> Iterator[Matrix]:
-        """Every matrix, in the order of the computation."""
+        """Every matrix in the order of the computation, with the role that it is stored in.
+
+        An embedding that is the head too is stored once, as the head needs it.
+        """
         for part in self.parts():
             if isinstance(part, Matrix):
-                yield part
+                is_head = part is self.embedding and self.head is None
+                yield replace(part, role="head") if is_head else part
