@@ -26,6 +26,8 @@ import psutil
 
 from edgeagent.clock import now_ns
 from edgeagent.config.run import EngineConfig
+from edgeagent.engine.adapters import require_adapter
+from edgeagent.engine.genai_adapters import GenaiAdapters
 from edgeagent.engine.genai_package import CONFIG_NAME, read_package, require_all_positions
 from edgeagent.engine.genai_runtime import first_line, import_runtime, open_model
 from edgeagent.engine.genai_session import GenaiSession, SessionRuntime
@@ -60,6 +62,9 @@ class GenaiEngine:
             raise EngineError(
                 f"{folder}: the tokenizer cannot be loaded: {first_line(error)}."
             ) from error
+        self._adapters: GenaiAdapters | None = GenaiAdapters(
+            og, self._model, self._facts.folder, self._facts.adapters
+        )
         self._grammar_tokenizer: GrammarTokenizer | None = None
         self.info = EngineInfo(
             name="genai",
@@ -72,6 +77,7 @@ class GenaiEngine:
         )
         self.chat_template = self._facts.chat_template
         self.control_tokens = self._facts.control_tokens
+        self.adapters = tuple(sorted(self._facts.adapters))
 
     def encode(self, text: str) -> list[int]:
         """Tokenize; nothing is added."""
@@ -91,12 +97,12 @@ class GenaiEngine:
             raise EngineError("The engine is closed.")
         return self._tokenizer
 
-    def open(self, max_context_len: int) -> GenaiSession:
-        """Open a session; its KV cache is allocated now.
+    def open(self, max_context_len: int, adapter: str | None = None) -> GenaiSession:
+        """Open a session; its KV cache is allocated and its adapter activated now.
 
         Raises:
             ResourceError: Longer than the package's context, or not enough memory.
-            EngineError: The engine is closed, or the runtime refused.
+            EngineError: The engine is closed, has no such adapter, or the runtime refused.
         """
         tokenizer = self._loaded()
         if max_context_len < 1:
@@ -106,13 +112,15 @@ class GenaiEngine:
                 f"A context of {max_context_len} tokens was asked for, but "
                 f"{self._facts.folder / CONFIG_NAME} allows {self._facts.context_len}."
             )
+        if adapter is not None:
+            require_adapter(adapter, self.adapters, str(self._facts.folder))
         _check_memory(
             max_context_len * self._facts.kv_bytes_per_token,
             f"A KV cache for {max_context_len} tokens",
         )
         return GenaiSession(
             SessionRuntime(
-                new_generator=lambda: self._new_generator(max_context_len),
+                new_generator=lambda: self._new_generator(max_context_len, adapter),
                 new_stream=tokenizer.create_stream,
                 new_matcher=self.matcher,
                 eos_ids=frozenset(self._facts.eos_ids),
@@ -123,17 +131,20 @@ class GenaiEngine:
             speculation=self._config.speculation,
         )
 
-    def _new_generator(self, max_context_len: int) -> Any:
+    def _new_generator(self, max_context_len: int, adapter: str | None) -> Any:
         """Return a generator whose cache is empty and holds `max_context_len` tokens."""
         try:
             params = self._og.GeneratorParams(self._model)
             params.set_search_options(max_length=max_context_len, batch_size=1, do_sample=False)
-            return self._og.Generator(self._model, params)
+            generator = self._og.Generator(self._model, params)
         except Exception as error:
             raise EngineError(
                 f"{self._facts.folder} cannot be run with a context of {max_context_len} tokens: "
                 f"{first_line(error)}."
             ) from error
+        if adapter is not None and self._adapters is not None:
+            self._adapters.activate(generator, adapter)
+        return generator
 
     def matcher(self, grammar: str) -> GrammarMatcher:
         """Compile a grammar for this vocabulary; the token trie is built at the first call."""
@@ -146,6 +157,7 @@ class GenaiEngine:
     def close(self) -> None:
         """Unload the model."""
         self._tokenizer = None
+        self._adapters = None
         self._model = None
 
 

@@ -6,6 +6,7 @@ Packages may come from anywhere, and the runtime's own errors name neither the f
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -13,7 +14,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgeagent.errors import EngineError
-from edgeagent.record.manifest import MANIFEST_NAME
+from edgeagent.record.manifest import ADAPTER_FOLDER, MANIFEST_NAME, is_adapter_name
 
 CONFIG_NAME = "genai_config.json"
 TOKENIZER_NAME = "tokenizer.json"
@@ -54,8 +55,14 @@ class _Config(_Part):
     model: _Model
 
 
+class _Adapter(_Part):
+    name: str
+    file: str
+
+
 class _Manifest(_Part):
     files: dict[str, int] = Field(default_factory=dict)
+    adapters: tuple[_Adapter, ...] = ()
 
 
 class _AddedToken(_Part):
@@ -94,6 +101,7 @@ class PackageFacts:
         hidden_ids: Control tokens that are not part of any text.
         normalizes_nfc: Whether the tokenizer expects text in Unicode's NFC.
         chat_template: The jinja2 template, `None` if there is none.
+        adapters: Path inside the package of each LoRA adapter, by its name.
     """
 
     folder: Path
@@ -107,6 +115,7 @@ class PackageFacts:
     hidden_ids: frozenset[int]
     normalizes_nfc: bool
     chat_template: str | None
+    adapters: Mapping[str, str]
 
 
 def read_package(folder: Path) -> PackageFacts:
@@ -115,7 +124,8 @@ def read_package(folder: Path) -> PackageFacts:
     Raises:
         EngineError: A file is missing or does not make sense; the message names it.
     """
-    _check_sizes(folder)
+    manifest = _read_manifest(folder)
+    _check_sizes(folder, manifest)
     config_file = folder / CONFIG_NAME
     model = _parse(config_file, _Config)[0].model
     tokenizer, tokenizer_json = _parse(folder / TOKENIZER_NAME, _Tokenizer)
@@ -156,7 +166,14 @@ def read_package(folder: Path) -> PackageFacts:
         hidden_ids=frozenset(t.id for t in tokenizer.added_tokens if t.special),
         normalizes_nfc=tokenizer.normalizer is not None and tokenizer.normalizer.is_nfc,
         chat_template=_read(template) if template.is_file() else None,
+        adapters=_adapters(folder, manifest),
     )
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    """The manifest, an empty one for a package of another exporter."""
+    path = folder / MANIFEST_NAME
+    return _parse(path, _Manifest)[0] if path.is_file() else _Manifest()
 
 
 def require_all_positions(folder: Path) -> None:
@@ -172,20 +189,29 @@ def require_all_positions(folder: Path) -> None:
         )
 
 
-def _check_sizes(folder: Path) -> None:
+def _check_sizes(folder: Path, manifest: _Manifest) -> None:
     """Compare the files with the manifest, where there is one: a copy may have been cut off."""
-    path = folder / MANIFEST_NAME
-    if not path.is_file():
-        return
-    for name, size_bytes in _parse(path, _Manifest)[0].files.items():
+    for name, size_bytes in manifest.files.items():
         file = folder / name
-        if ".onnx" not in name or file.parent != folder:
+        if ".onnx" not in name or file.parent not in {folder, folder / ADAPTER_FOLDER}:
             continue  # the small files may be edited, and are checked when they are read
         found = file.stat().st_size if file.is_file() else 0
         if found != size_bytes:
             raise EngineError(
                 f"{file} is damaged: it has {found} of {size_bytes} bytes; export the model again."
             )
+
+
+def _adapters(folder: Path, manifest: _Manifest) -> dict[str, str]:
+    """Files of the adapters by their names; a manifest from elsewhere may name any path."""
+    for adapter in manifest.adapters:
+        expected = f"{ADAPTER_FOLDER}/{adapter.name}.onnx_adapter"
+        if not is_adapter_name(adapter.name) or adapter.file != expected:
+            raise EngineError(
+                f"{folder / MANIFEST_NAME} is damaged: {adapter.file[:80]!r} is not the file of an"
+                " adapter; export the model again."
+            )
+    return {adapter.name: adapter.file for adapter in manifest.adapters}
 
 
 PartT = TypeVar("PartT", bound=_Part)

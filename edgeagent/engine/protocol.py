@@ -174,6 +174,11 @@ class Engine(Protocol):
         """The model's own jinja2 chat template, `None` if the package has none."""
         ...
 
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the LoRA adapters that `open` can activate, sorted."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """Tokenize; control tokens written as text become control tokens, nothing is added."""
         ...
@@ -182,13 +187,19 @@ class Engine(Protocol):
         """Return the text of the tokens, control tokens left out."""
         ...
 
-    def open(self, max_context_len: int) -> Session:
+    def open(self, max_context_len: int, adapter: str | None = None) -> Session:
         """Open a session whose cache holds `max_context_len` tokens, allocated at once.
+
+        Args:
+            max_context_len: Most tokens that the session can hold.
+            adapter: Name of the LoRA adapter that is active in this session, `None` for the model
+                alone. It cannot be changed later: keys and values of one adapter are wrong under
+                another.
 
         Raises:
             ResourceError: Longer than the package's context, or not enough memory.
             ValueError: `max_context_len` is not positive.
-            EngineError: The engine is closed.
+            EngineError: The engine is closed, or has no adapter of this name.
         """
         ...
 

@@ -8,11 +8,12 @@ grammar forbids the script's next byte, the lowest allowed byte is taken.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 
 import numpy as np
 
+from edgeagent.engine.adapters import require_adapter
 from edgeagent.engine.decoding import decode_loop
 from edgeagent.engine.grammar import SINGLE_BYTES, GrammarMatcher, GrammarTokenizer
 from edgeagent.engine.protocol import (
@@ -49,9 +50,23 @@ def replies(*texts: str) -> Reply:
 class ScriptedEngine:
     """An engine whose model is a Python function."""
 
-    def __init__(self, reply: Reply, *, context_len: int = 8192) -> None:
-        """Create the engine; `reply` is asked once per decode call."""
+    def __init__(
+        self,
+        reply: Reply,
+        *,
+        context_len: int = 8192,
+        adapters: Mapping[str, Reply] | None = None,
+    ) -> None:
+        """Create the engine.
+
+        Args:
+            reply: Asked once per decode call of a session without an adapter.
+            context_len: Longest context in tokens.
+            adapters: What is asked instead in sessions with one of these adapters.
+        """
         self.reply = reply
+        self.adapter_replies: Mapping[str, Reply] = adapters or {}
+        self.adapters = tuple(sorted(self.adapter_replies))
         self.info = EngineInfo(
             name="scripted",
             version="1",
@@ -73,7 +88,7 @@ class ScriptedEngine:
         """Return the text of the bytes."""
         return bytes(token for token in token_ids if token < BYTES).decode(errors="replace")
 
-    def open(self, max_context_len: int) -> ScriptedSession:
+    def open(self, max_context_len: int, adapter: str | None = None) -> ScriptedSession:
         """Open a session."""
         if max_context_len < 1:
             raise ValueError(f"a context of {max_context_len} tokens holds nothing")
@@ -82,7 +97,9 @@ class ScriptedEngine:
                 f"The context of {max_context_len} tokens is longer than the model's "
                 f"{self.info.context_len}."
             )
-        return ScriptedSession(self, max_context_len)
+        if adapter is not None:
+            require_adapter(adapter, self.adapters, "the scripted engine")
+        return ScriptedSession(self, max_context_len, adapter)
 
     def matcher(self, grammar: str) -> GrammarMatcher:
         """Compile a grammar over bytes."""
@@ -97,8 +114,11 @@ class ScriptedEngine:
 class ScriptedSession:
     """A session whose cache is a list."""
 
-    def __init__(self, engine: ScriptedEngine, max_context_len: int) -> None:
+    def __init__(
+        self, engine: ScriptedEngine, max_context_len: int, adapter: str | None = None
+    ) -> None:
         self._engine = engine
+        self._adapter = adapter
         self._tokens: list[int] = []
         self._cached_len = 0
         self._said = b""
@@ -157,7 +177,9 @@ class ScriptedSession:
         if not self._tokens:
             raise EngineError("Nothing was appended yet, so there is nothing to continue.")
         matcher = self._engine.matcher(params.grammar) if params.grammar is not None else None
-        self._said = self._engine.reply(self._engine.decode(self._tokens)).encode()
+        engine = self._engine
+        reply = engine.reply if self._adapter is None else engine.adapter_replies[self._adapter]
+        self._said = reply(engine.decode(self._tokens)).encode()
         self._said_len = 0
         return decode_loop(
             self,

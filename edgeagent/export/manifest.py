@@ -19,6 +19,7 @@ from edgeagent.export.settings import ExportSettings
 from edgeagent.export.verify.verifier import Verdict
 from edgeagent.record.manifest import (
     MANIFEST_NAME,
+    AdapterRecord,
     ExportCost,
     Manifest,
     SourceRecord,
@@ -54,6 +55,7 @@ class PackageFacts:
     verdict: Verdict | None
     prediction: Prediction
     export_s: float
+    adapters: tuple[AdapterRecord, ...] = ()
 
 
 def write_manifest(folder: Path, package: PackageFacts) -> Manifest:
@@ -100,6 +102,7 @@ def write_manifest(folder: Path, package: PackageFacts) -> Manifest:
             time_s=round(package.prediction.time_s, 1),
         ),
         export_s=round(package.export_s, 1),
+        adapters=package.adapters,
     )
     content = manifest.model_dump_json(indent=2) + "\n"
     (folder / MANIFEST_NAME).write_bytes(content.encode("utf-8"))
@@ -148,10 +151,11 @@ def _tensor_groups(model: SourceModel, recipe: Recipe) -> tuple[TensorGroup, ...
 
 
 def _file_sizes(folder: Path) -> dict[str, int]:
+    names = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
     return {
-        path.name: path.stat().st_size
-        for path in sorted(folder.iterdir())
-        if path.name != MANIFEST_NAME
+        name: path.stat().st_size for name, path in sorted(names.items()) if name != MANIFEST_NAME
     }
 
 

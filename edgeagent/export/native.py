@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeagent.errors import MissingExtraError, ResourceError
+from edgeagent.export.adapter import (
+    Adapter,
+    adapted_decoder,
+    check_adapters,
+    read_adapters,
+    write_adapters,
+)
 from edgeagent.export.decoder.check import check_tensors
 from edgeagent.export.genai_config import (
     ALL_POSITIONS_NAME,
@@ -33,8 +41,11 @@ from edgeagent.export.settings import ExportSettings
 from edgeagent.export.tokenizer import write_tokenizer
 from edgeagent.export.verify.gate import require_passed
 from edgeagent.export.verify.verifier import Verdict, Verifier
-from edgeagent.record.manifest import Manifest
+from edgeagent.record.manifest import AdapterRecord, Manifest
 from edgeagent.record.staging import staged_folder
+
+_ADAPTER_COPIES = 3
+"""Of an adapter's numbers: those read, those written, and zeros where fused layers need them."""
 
 
 def export_checkpoint(
@@ -43,6 +54,7 @@ def export_checkpoint(
     *,
     facts: ModelFacts,
     settings: ExportSettings | None = None,
+    adapters: Mapping[str, Path] | None = None,
     on_progress: OnExportProgress = ignore_progress,
 ) -> Manifest:
     """Export a model; see `edgeagent.export.protocol.Exporter`.
@@ -53,6 +65,8 @@ def export_checkpoint(
         out: Folder of the package; an older package there is replaced.
         facts: What is known about the model.
         settings: Defaults if `None`.
+        adapters: LoRA adapters that sessions can activate, by the name they will have: PEFT
+            folders, or GGUF files that are adapters.
         on_progress: Told what happens.
 
     Raises:
@@ -66,7 +80,8 @@ def export_checkpoint(
     settings = settings or ExportSettings()
     began = time.monotonic()
     with open_model(source, settings.context_len) as model:
-        job = _Export(model, settings, on_progress)
+        read = read_adapters(adapters or {}, model.spec)
+        job = _Export(model, settings, read, on_progress)
         job.check(out)
         with staged_folder(out) as folder, hashed(model.checkpoint.files) as hashes:
             attempt = job.climb(folder, out)
@@ -81,6 +96,7 @@ def export_checkpoint(
                 verdict=attempt.verdict,
                 prediction=job.prediction,
                 export_s=time.monotonic() - began,
+                adapters=attempt.adapters,
             )
             on_progress("hash", 1, 1, "")
             return write_manifest(folder, facts_of_package)
@@ -93,6 +109,7 @@ class _Attempt:
     recipe: Recipe
     calibrated: bool
     verdict: Verdict | None
+    adapters: tuple[AdapterRecord, ...]
 
 
 class _Export:
@@ -101,10 +118,15 @@ class _Export:
     prediction: Prediction
 
     def __init__(
-        self, model: SourceModel, settings: ExportSettings, on_progress: OnExportProgress
+        self,
+        model: SourceModel,
+        settings: ExportSettings,
+        adapters: tuple[Adapter, ...],
+        on_progress: OnExportProgress,
     ) -> None:
         self._model = model
         self._settings = settings
+        self._adapters = adapters
         self._on_progress = on_progress
         self._policy: Policy = POLICIES[settings.policy]
         self._verifier = Verifier(model, settings, on_progress)
@@ -114,14 +136,13 @@ class _Export:
         model, largest = self._model, self._policy.recipes[-1]
         for recipe in self._policy.recipes:
             check_tensors(model.checkpoint, model.spec, recipe, model.ignored)
-        positions = self._verifier.positions
-        self.prediction = predict(model, largest, self._settings, positions)
+        self.prediction = self._predict(largest)
         try:
             require_resources(self.prediction, out, self._settings)
         except ResourceError:
             if len(self._policy.recipes) == 1:
                 raise
-            self.prediction = predict(model, self._policy.recipes[0], self._settings, positions)
+            self.prediction = self._predict(self._policy.recipes[0])
             require_resources(self.prediction, out, self._settings)
         self._on_progress("predicted", round(self.prediction.time_s), 0, self._in_words())
 
@@ -140,7 +161,16 @@ class _Export:
             self._on_progress("rejected", 0, 0, f"{recipe.name}: {'; '.join(verdict.gate.missed)}")
         if verdict is not None:
             require_passed(verdict.gate, out)
-        return _Attempt(recipe, self._calibrates(recipe), verdict)
+        return _Attempt(
+            recipe, self._calibrates(recipe), verdict, self._write_adapters(folder, stored)
+        )
+
+    def _predict(self, recipe: Recipe) -> Prediction:
+        need = predict(self._model, recipe, self._settings, self._verifier.positions)
+        more = _ADAPTER_COPIES * sum(adapter.nbytes for adapter in self._adapters)
+        return replace(
+            need, package_bytes=need.package_bytes + more, memory_bytes=need.memory_bytes + more
+        )
 
     def _write(self, folder: Path, recipe: Recipe) -> StoredDecoder:
         """Write weights, graphs, tokenizer and configuration."""
@@ -162,7 +192,7 @@ class _Export:
                 importance=importance,
                 on_tensor=lambda tensor, nbytes: steps.add(nbytes, tensor),
             )
-            stored = writer.write()
+            stored = adapted_decoder(writer.write(), self._adapters)
         for name, all_positions in {MODEL_NAME: False, ALL_POSITIONS_NAME: True}.items():
             graph = whole_decoder(
                 spec, stored, self._settings.accuracy_level, all_positions=all_positions
@@ -173,6 +203,13 @@ class _Export:
         content = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
         (folder / CONFIG_NAME).write_bytes(content.encode("utf-8"))
         return stored
+
+    def _write_adapters(self, folder: Path, stored: StoredDecoder) -> tuple[AdapterRecord, ...]:
+        """Write the adapters for a package whose weights are stored so, and try them."""
+        records = write_adapters(folder, self._adapters, self._model.spec, stored)
+        if records and self._settings.verify != "none":
+            check_adapters(folder, records)
+        return records
 
     def _calibrates(self, recipe: Recipe) -> bool:
         asked = self._settings.calibrate

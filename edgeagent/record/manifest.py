@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field
 
 from edgeagent.record.base import Record
 
 MANIFEST_NAME = "manifest.json"
+ADAPTER_FOLDER = "adapters"
+"""Folder of the adapters in a package."""
+
+_ADAPTER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_DEVICE_NAMES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
+"""Of Windows, where no file may be called so."""
+
+
+def is_adapter_name(name: str) -> bool:
+    """Whether this can be the name of an adapter, which is the name of its file too."""
+    return _ADAPTER_NAME.fullmatch(name) is not None and _DEVICE_NAMES.fullmatch(name) is None
 
 
 class SourceRecord(Record):
@@ -130,6 +143,33 @@ class ExportCost(Record):
     time_s: float
 
 
+class AdapterRecord(Record):
+    """A LoRA adapter in a package.
+
+    Attributes:
+        name: What a session asks for.
+        file: Its path inside the package.
+        source: Name of the folder or file that it was exported from.
+        sha256: Of the weight file there.
+        base_model: The model that it was trained on as it says itself, may be empty.
+        rank: The largest of its ranks.
+        scale: Factor on its products, which the file has multiplied in.
+        targets: Roles of the linear layers that it changes: `q`, `k`, `v`, `o`, `gate`, `up`,
+            `down`.
+        size_bytes: Of the file in the package.
+    """
+
+    name: str
+    file: str
+    source: str
+    sha256: str
+    base_model: str = ""
+    rank: int
+    scale: float
+    targets: tuple[str, ...]
+    size_bytes: int
+
+
 class Manifest(Record):
     """What `manifest.json` in a package says.
 
@@ -142,7 +182,7 @@ class Manifest(Record):
         recipe: The export settings: exporter, policy, context length, accuracy level and so on.
         tensor_groups: Precision per group.
         tool_versions: Versions of the libraries that took part.
-        files: Size in bytes of every other file of the package.
+        files: Size in bytes of every other file of the package, by its path with forward slashes.
         parameters: Number of weights, shared ones counted once.
         context_len: Longest context in tokens.
         kv_bytes_per_token: Computed bytes of KV cache per token.
@@ -151,6 +191,7 @@ class Manifest(Record):
         gate: The verdict, `None` without a verification.
         predicted: What the export was predicted to need, `None` if nothing was predicted.
         export_s: Wall time that it took, `None` if not measured.
+        adapters: LoRA adapters that a session can activate.
     """
 
     schema_version: int = 1
@@ -170,6 +211,7 @@ class Manifest(Record):
     gate: Gate | None = None
     predicted: ExportCost | None = None
     export_s: float | None = None
+    adapters: tuple[AdapterRecord, ...] = ()
 
     @property
     def package_bytes(self) -> int:

@@ -405,6 +405,34 @@ def test_a_tiny_nucleus_or_temperature_is_greedy(engine: Engine, session: Sessio
         assert ids_of(run(session, max_new_tokens=6, **params)) == greedy
 
 
+# Adapters
+
+
+def test_an_engine_without_adapters_says_so(engine: Engine) -> None:
+    assert engine.adapters == ()
+    with pytest.raises(EngineError, match="no adapter 'nurse'"):
+        engine.open(64, "nurse")
+    with pytest.raises(EngineError, match="no adapter ''"):
+        engine.open(64, adapter="")
+
+
+def test_an_adapter_changes_only_the_sessions_that_have_it() -> None:
+    engine = ScriptedEngine(
+        lambda _conversation: SCRIPT,
+        adapters={"pirate": lambda _conversation: "Arr.", "nurse": lambda _conversation: "Rest."},
+    )
+    assert engine.adapters == ("nurse", "pirate")
+    for adapter, said in (("nurse", "Rest."), (None, SCRIPT), ("pirate", "Arr.")):
+        session = engine.open(CONTEXT_LEN, adapter)
+        session.append(engine.encode(PROMPT))
+        assert text_of(run(session)) == said
+        session.rewind(0)
+        session.append(engine.encode(PROMPT))
+        assert text_of(run(session)) == said
+    with pytest.raises(EngineError, match="nurse, pirate"):
+        engine.open(CONTEXT_LEN, "doctor")
+
+
 # Lifetime
 
 

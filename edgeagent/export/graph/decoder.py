@@ -108,7 +108,7 @@ class _Builder:
         self.graph = GraphNodes()
         self._spec = spec
         self._stored = stored
-        self._linear = LinearNodes(self.graph, accuracy_level)
+        self._linear = LinearNodes(self.graph, accuracy_level, stored.adapted)
         self._shapes: dict[int, str] = {}
 
     def blocks(self, shared: AttentionInputs) -> BlockNodes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from onnx import TensorProto
 
 from edgeagent.export.graph.nodes import GraphNodes
@@ -46,34 +48,48 @@ def by_block(graph: GraphNodes, width: int) -> str:
 class LinearNodes:
     """Adds linear layers to a graph."""
 
-    def __init__(self, graph: GraphNodes, accuracy_level: int) -> None:
+    def __init__(
+        self, graph: GraphNodes, accuracy_level: int, adapted: Collection[str] = ()
+    ) -> None:
         """Prepare.
 
         Args:
             graph: Where nodes go.
             accuracy_level: Of `MatMulNBits`; 4 computes with activations rounded to 8 bits.
+            adapted: Names of the linear layers that adapters may change.
         """
         self._graph = graph
         self._accuracy_level = accuracy_level
+        self._adapted = adapted
         self._widened: dict[str, str] = {}
 
-    def linear(
-        self, linear: StoredLinear, source: LinearInput, *, output: str | None = None
-    ) -> str:
+    def linear(self, linear: StoredLinear, source: LinearInput) -> str:
         """A linear layer on `(tokens, in)`, corrected where its storage says so."""
+        value = self._base(linear, source)
+        return self._with_adapter(linear, source, value) if linear.name in self._adapted else value
+
+    def _with_adapter(self, linear: StoredLinear, source: LinearInput, value: str) -> str:
+        """Add `(x @ A) @ B`; A and B are inputs that are empty unless an adapter is active."""
+        graph, matrix, rank = self._graph, linear.matrix, f"{linear.name}.lora_rank"
+        down, up = linear.lora_inputs
+        graph.defaulted_input(down, (matrix.in_features, rank))
+        graph.defaulted_input(up, (rank, matrix.out_features))
+        narrow = graph.node("MatMul", [source.value, down], f"{linear.name}/lora_down")
+        return graph.node("Gemm", [narrow, up, value], f"{linear.name}/lora_up")
+
+    def _base(self, linear: StoredLinear, source: LinearInput) -> str:
         matrix, graph = linear.matrix, self._graph
-        outputs = None if output is None else [output]
         if matrix.storage.is_float:
             inputs = [source.value, self._float32(matrix.quants, matrix.storage.bits == 16)]
             if linear.bias is not None:
                 inputs.append(linear.bias)
-            return graph.node("Gemm", inputs, f"{linear.name}/gemm", outputs=outputs, transB=1)
+            return graph.node("Gemm", inputs, f"{linear.name}/gemm", transB=1)
         if matrix.corrections is None:
-            return self.product(linear, source.value, output=output)
+            return self.product(linear, source.value)
         # The product goes in as the addend, so the correction costs one operator.
         corrections = self._float32(matrix.corrections, matrix.storage.half_scales)
         inputs = [source.block_sums(graph), corrections, self.product(linear, source.value)]
-        return graph.node("Gemm", inputs, f"{linear.name}/correct", outputs=outputs, transB=1)
+        return graph.node("Gemm", inputs, f"{linear.name}/correct", transB=1)
 
     def product(self, linear: StoredLinear, source: str, *, output: str | None = None) -> str:
         """The block-quantized product on `(..., in)`, without correction."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 import edgeagent
 from edgeagent.export.graph.external import StoredArray
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
+    from onnx import ModelProto, NodeProto, ValueInfoProto
 
 CONTRIB_DOMAIN = "com.microsoft"
 _CONTRIB_OPS = frozenset(
@@ -38,6 +38,7 @@ class GraphNodes:
     def __init__(self) -> None:
         self._nodes: list[NodeProto] = []
         self._constants: dict[str, TensorProto] = {}
+        self._defaulted: dict[str, tuple[int | str, ...]] = {}
 
     def node(
         self,
@@ -64,6 +65,15 @@ class GraphNodes:
         if name not in self._constants:
             self._constants[name] = numpy_helper.from_array(value, name)
         return name
+
+    def defaulted_input(self, name: str, dims: tuple[int | str, ...]) -> None:
+        """Add a float32 input of the graph that is empty where a run does not give it.
+
+        Args:
+            name: Of the input.
+            dims: Its shape; axes with a name may have any size, and have none by default.
+        """
+        self._defaulted[name] = dims
 
     def integers(self, *values: int) -> str:
         """Return a one-dimensional int64 constant."""
@@ -94,7 +104,19 @@ class GraphNodes:
         read = dict.fromkeys(value for node in self._nodes for value in node.input)
         weights = [arrays[name].tensor(name, location) for name in read if name in arrays]
         constants = [value for name, value in self._constants.items() if name in read]
-        graph = helper.make_graph(self._nodes, name, inputs, outputs, [*weights, *constants])
+        # An initializer that is an input as well is a default: a run may give another value.
+        given = [
+            helper.make_tensor_value_info(input_name, TensorProto.FLOAT, list(dims))
+            for input_name, dims in self._defaulted.items()
+        ]
+        defaults = [_empty(input_name, dims) for input_name, dims in self._defaulted.items()]
+        graph = helper.make_graph(
+            self._nodes,
+            name,
+            [*inputs, *given],
+            outputs,
+            [*weights, *constants, *defaults],
+        )
         return helper.make_model(
             graph,
             ir_version=_IR_VERSION,
@@ -105,3 +127,8 @@ class GraphNodes:
                 helper.make_opsetid(CONTRIB_DOMAIN, _CONTRIB_OPSET),
             ],
         )
+
+
+def _empty(name: str, dims: tuple[int | str, ...]) -> TensorProto:
+    shape = tuple(0 if isinstance(size, str) else size for size in dims)
+    return numpy_helper.from_array(np.zeros(shape, dtype=np.float32), name)

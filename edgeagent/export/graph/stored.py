@@ -51,6 +51,11 @@ class StoredLinear:
     matrix: StoredMatrix
     bias: str | None = None
 
+    @property
+    def lora_inputs(self) -> tuple[str, str]:
+        """Names of the graph inputs that an adapter fills: `(in, rank)` and `(rank, out)`."""
+        return f"{self.name}.lora_A", f"{self.name}.lora_B"
+
 
 @dataclass(frozen=True)
 class StoredLayer:
@@ -93,6 +98,7 @@ class StoredDecoder:
         rotaries: Names of the cosine and sine table of each rotary embedding.
         arrays: Every array by name.
         location: Name of the external-data file.
+        adapted: Names of the linear layers that have inputs for adapters.
     """
 
     embedding: StoredMatrix
@@ -102,6 +108,7 @@ class StoredDecoder:
     rotaries: tuple[tuple[str, str], ...]
     arrays: Mapping[str, StoredArray]
     location: str
+    adapted: frozenset[str] = frozenset()
 
     def with_head_rows(self, start: int, stop: int) -> StoredDecoder:
         """The same weights with a head that computes the logits of some tokens only."""
