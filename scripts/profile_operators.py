@@ -1,6 +1,6 @@
 """Show which operators of a package take the time of a prefill and of a decode step.
 
-    .venv/bin/python scripts/profile_operators.py PACKAGE [--json FILE]
+    .venv/bin/python scripts/profile_operators.py PACKAGE [--graph all_positions.onnx] [--json FILE]
 
 Runs the package's decoder in onnxruntime with its profiler on, with the cache in one buffer as the
 engine has it, and sums kernel times by operator type. The profiler itself costs time with every
@@ -73,8 +73,31 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"time_s": statistics.median(run["time_s"] for run in runs), "operators": operators}
 
 
-def measure(package: Path, prompt_tokens: int, runs: int, threads: int) -> dict[str, Any]:
+def read_decoder(package: Path) -> tuple[str, dict[str, Any]]:
+    """Return the name of a package's graph and its description in `genai_config.json`.
+
+    Raises:
+        ProfileError: The folder is not a package.
+    """
+    try:
+        config = json.loads((package / "genai_config.json").read_text(encoding="utf-8"))
+        decoder: dict[str, Any] = config["model"]["decoder"]
+        return str(decoder["filename"]), decoder
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ProfileError(f"{package} is not a package of `edgeagent export`") from error
+
+
+def measure(
+    package: Path, prompt_tokens: int, runs: int, threads: int, graph: str | None = None
+) -> dict[str, Any]:
     """Run the decoder with the profiler on and return the summary of both phases.
+
+    Args:
+        package: Folder of the package.
+        prompt_tokens: Length of the prefill.
+        runs: Of each phase.
+        threads: Of an operator.
+        graph: File name of another graph of the package than the one that it names.
 
     Raises:
         ProfileError: The folder is not a package, or the runtime does not run it.
@@ -84,12 +107,10 @@ def measure(package: Path, prompt_tokens: int, runs: int, threads: int) -> dict[
     disable_dependency_telemetry()
     import onnxruntime
 
-    try:
-        config = json.loads((package / "genai_config.json").read_text(encoding="utf-8"))
-        decoder = config["model"]["decoder"]
-        model = package / decoder["filename"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ProfileError(f"{package} is not a package of `edgeagent export`") from error
+    filename, decoder = read_decoder(package)
+    model = package / (graph or filename)
+    if not model.is_file():
+        raise ProfileError(f"{package} has no graph {model.name}")
     with TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -109,6 +130,7 @@ def measure(package: Path, prompt_tokens: int, runs: int, threads: int) -> dict[
         raise ProfileError(f"the profiler shows {len(times)} runs instead of {2 * each}")
     return {
         "package": package.name,
+        "graph": model.name,
         "onnxruntime": onnxruntime.__version__,
         "prompt_tokens": prompt_tokens,
         "runs": runs,
@@ -120,14 +142,14 @@ def measure(package: Path, prompt_tokens: int, runs: int, threads: int) -> dict[
 
 def _run_phases(session: Any, decoder: Mapping[str, Any], prompt_tokens: int, runs: int) -> None:
     """Run prefills of the prompt from an empty cache, then decode steps that follow it."""
-    cache = _Cache(session, decoder, max_len=prompt_tokens + 1)
+    cache = SharedCache(session, decoder, max_len=prompt_tokens + 1)
     for _ in range(_WARM_UP_RUNS + runs):
         cache.run(first=0, count=prompt_tokens)
     for _ in range(_WARM_UP_RUNS + runs):
         cache.run(first=prompt_tokens, count=1)
 
 
-class _Cache:
+class SharedCache:
     """Buffers `(1, kv_heads, max_len, head_dim)` that are input and output at once."""
 
     def __init__(self, session: Any, decoder: Mapping[str, Any], max_len: int) -> None:
@@ -140,7 +162,7 @@ class _Cache:
         self._vocab = 256  # any ids will do: the work does not depend on them
         shape = (1, decoder["num_key_value_heads"], max_len, decoder["head_size"])
         self._binding = session.io_binding()
-        self._binding.bind_output(decoder["outputs"]["logits"], "cpu")
+        self._logits_name = decoder["outputs"]["logits"]
         inputs = {node.name: node.type for node in session.get_inputs()}
         for layer in range(decoder["num_hidden_layers"]):
             for part in ("key", "value"):
@@ -156,6 +178,8 @@ class _Cache:
     def run(self, first: int, count: int) -> None:
         """Run `count` tokens at the positions from `first`."""
         np = self._np
+        # Bound anew, as a graph with the logits of all positions changes their shape.
+        self._binding.bind_output(self._logits_name, "cpu")
         positions = np.arange(first, first + count, dtype=np.int64)[None]
         self._binding.bind_cpu_input(self._ids_name, positions % self._vocab)
         self._binding.bind_cpu_input(self._mask_name, np.ones((1, first + count), np.int64))
@@ -163,12 +187,16 @@ class _Cache:
             self._binding.bind_cpu_input(self._positions_name, positions)
         self._session.run_with_iobinding(self._binding)
 
+    def logits(self) -> Any:
+        """Logits of the last run as an array, of all positions or the last one."""
+        return self._binding.get_outputs()[-1].numpy()  # they were bound last
+
 
 def render(record: Mapping[str, Any]) -> str:
     """Return the record as text."""
     lines = [
-        f"{record['package']}, onnxruntime {record['onnxruntime']}, {record['threads']} threads,"
-        f" median of {record['runs']} runs"
+        f"{record['package']}/{record['graph']}, onnxruntime {record['onnxruntime']},"
+        f" {record['threads']} threads, median of {record['runs']} runs"
     ]
     what = {
         "prefill": f"prefill of {record['prompt_tokens']} tokens",
@@ -196,6 +224,7 @@ def main() -> None:
     parser.add_argument("--prompt-tokens", type=int, default=256, metavar="N", help="default 256")
     parser.add_argument("--runs", type=int, default=10, metavar="N", help="default 10")
     parser.add_argument("--threads", type=int, metavar="N", help="default: physical cores")
+    parser.add_argument("--graph", metavar="FILE", help="such as all_positions.onnx")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write it as JSON")
     options = parser.parse_args()
     if options.prompt_tokens < 1 or options.runs < 1 or (options.threads or 1) < 1:
@@ -204,7 +233,9 @@ def main() -> None:
         from edgeagent.config.cores import usable_physical_cores
 
         threads = options.threads or usable_physical_cores()
-        record = measure(options.package, options.prompt_tokens, options.runs, threads)
+        record = measure(
+            options.package, options.prompt_tokens, options.runs, threads, options.graph
+        )
     except ImportError:
         sys.exit(f"error: {sys.executable} has no edgeagent; use the Python of .venv")
     except ProfileError as error:

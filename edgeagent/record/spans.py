@@ -38,6 +38,9 @@ class Span(Record):
             exactly `tokens_in - tokens_cached` tokens were run through the model.
         tokens_out: Decode: tokens generated, forced ones included.
         tokens_forced: Decode: the part of `tokens_out` that a grammar left no choice about.
+        tokens_drafted: Decode: tokens that speculation guessed and ran.
+        tokens_accepted: Decode: the part of `tokens_drafted` that was right, and so is part of
+            `tokens_out` without a step of its own.
         token_t_ns: Decode: when each generated token was known, same clock, one per token.
     """
 
@@ -52,6 +55,8 @@ class Span(Record):
     tokens_cached: int = 0
     tokens_out: int = 0
     tokens_forced: int = 0
+    tokens_drafted: int = 0
+    tokens_accepted: int = 0
     token_t_ns: tuple[int, ...] = ()
 
     @property
@@ -73,6 +78,8 @@ class OpenSpan:
         self.tokens_cached = 0
         self.tokens_out = 0
         self.tokens_forced = 0
+        self.tokens_drafted = 0
+        self.tokens_accepted = 0
         self.token_t_ns: list[int] = []
 
 
@@ -111,6 +118,8 @@ class Recorder:
                     tokens_cached=running.tokens_cached,
                     tokens_out=running.tokens_out,
                     tokens_forced=running.tokens_forced,
+                    tokens_drafted=running.tokens_drafted,
+                    tokens_accepted=running.tokens_accepted,
                     token_t_ns=tuple(running.token_t_ns),
                 )
             )

@@ -177,7 +177,14 @@ def _check_trace(spans: tuple[Span, ...], where: str) -> None:
         raise RunDataError(f"{where} is damaged: the first span has a parent.")
     seen = set()
     for span in spans:
-        counts = (span.tokens_in, span.tokens_cached, span.tokens_out, span.tokens_forced)
+        counts = (
+            span.tokens_in,
+            span.tokens_cached,
+            span.tokens_out,
+            span.tokens_forced,
+            span.tokens_drafted,
+            span.tokens_accepted,
+        )
         valid = (
             span.id not in seen
             and (span is root or span.parent_id in seen)
@@ -187,6 +194,7 @@ def _check_trace(spans: tuple[Span, ...], where: str) -> None:
             and all(0 <= count < _MAX_COUNT for count in counts)
             and span.tokens_cached <= span.tokens_in
             and span.tokens_forced <= span.tokens_out
+            and span.tokens_accepted <= min(span.tokens_drafted, span.tokens_out)
             and all(root.t0_ns <= t_ns <= root.t1_ns for t_ns in span.token_t_ns)
         )
         if not valid:

@@ -108,6 +108,8 @@ class Conversation:
                 for event in self._session.decode(params, should_stop=deadline.passed):
                     span.tokens_out += 1
                     span.tokens_forced += event.forced
+                    span.tokens_drafted += event.drafted
+                    span.tokens_accepted += event.accepted
                     span.token_t_ns.append(event.t_ns)
                     parts.append(event.text)
                     if event.text:
