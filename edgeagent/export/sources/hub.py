@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeagent.config.model import HubSource
-from edgeagent.errors import MissingExtraError, SourceError
+from edgeagent.errors import SourceError
+from edgeagent.export.sources.hub_library import (
+    brief,
+    explain,
+    hub_endpoint,
+    require_hub_library,
+)
 from edgeagent.export.sources.stamp import write_stamp
 from edgeagent.export.sources.transfer import (
     CHUNK_BYTES,
@@ -27,7 +33,6 @@ from edgeagent.export.sources.transfer import (
     require_sha256,
     sha256_of,
 )
-from edgeagent.privacy import disable_dependency_telemetry
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
@@ -51,16 +56,10 @@ def fetch_hub(source: HubSource, target: Path, on_progress: OnProgress) -> None:
         SourceError: The hub cannot be reached, refuses, or has another file than expected.
         ResourceError: The disk has not enough room; nothing was downloaded.
     """
-    disable_dependency_telemetry()
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise MissingExtraError(
-            "Downloading from a hub needs the package huggingface_hub; install it with"
-            " `pip install 'edgeagent[export]'`."
-        ) from error
-    # The library reads HF_ENDPOINT once, at import; reading it here honours a later change too.
-    endpoint = os.environ.get("HF_ENDPOINT") or None
+    require_hub_library()
+    import huggingface_hub
+
+    endpoint = hub_endpoint()
     url = huggingface_hub.hf_hub_url(
         source.repo, source.file, revision=source.revision, endpoint=endpoint
     )
@@ -86,20 +85,12 @@ def fetch_hub(source: HubSource, target: Path, on_progress: OnProgress) -> None:
 def _metadata(source: HubSource, url: str, endpoint: str | None) -> HfFileMetadata:
     """Ask the hub for size, hash and commit of the file."""
     import huggingface_hub
-    from huggingface_hub import errors
 
     try:
         return huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint)
-    except errors.GatedRepoError as error:
-        raise SourceError(
-            f"{source.repo} is gated; accept its terms on the hub and log in with `hf auth login`"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise SourceError(f"there is no repository {source.repo}, or it is private") from error
-    except (errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
-        raise SourceError(f"it has no {source.file} at revision {source.revision}") from error
     except Exception as error:  # whatever the library's HTTP client raises
-        raise SourceError(f"the hub cannot be reached ({_brief(error)})") from error
+        absent = f"it has no {source.file} at revision {source.revision}"
+        raise explain(error, source.repo, absent) from error
 
 
 def _expected_sha256(source: HubSource, metadata: HfFileMetadata) -> str | None:
@@ -196,12 +187,7 @@ def _receive(url: str, offset: int) -> Generator[tuple[int, bytes], None, None]:
             for chunk in response.iter_bytes(CHUNK_BYTES):
                 yield 0, chunk
     except Exception as error:  # whatever the library's HTTP client raises
-        raise _BrokenTransferError(_brief(error)) from error
-
-
-def _brief(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+        raise _BrokenTransferError(brief(error)) from error
 
 
 def _size(path: Path) -> int:

@@ -2,107 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.server
 import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hub_server import COMMIT, CONTENT, SHA256, Hub, loopback_hub
 
 from edgeagent.config.model import HubSource, ModelRecipe
 from edgeagent.errors import MissingExtraError, ResourceError, SourceError
-from edgeagent.export.sources import PullProgress, hub, origin_of, pull, transfer
-
-CONTENT = bytes(range(251)) * 20_000  # about 5 MB, so a transfer takes several chunks
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@dataclass
-class Hub:
-    """What the server serves, how it misbehaves, and what it was asked."""
-
-    content: bytes = CONTENT
-    etag: str = SHA256
-    announced_size: int | None = None
-    break_after: list[int] = field(default_factory=list)
-    ignore_range: bool = False
-    status: int = 200
-    error_code: str = ""
-    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    endpoint: str = ""
-
-    def gets(self) -> list[str | None]:
-        return [ranges for method, _, ranges in self.requests if method == "GET"]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    hub: Hub
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def log_message(self, *args: object) -> None:
-        """Keep the test output quiet."""
-
-    def _answer(self, *, body: bool) -> None:
-        state = self.hub
-        ranges = self.headers.get("Range")
-        state.requests.append((self.command, self.path, ranges))
-        state.headers.append({k.lower(): v for k, v in self.headers.items()})
-        if state.status != 200:
-            self.send_response(state.status)
-            self.send_header("X-Error-Code", state.error_code)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        start = 0
-        if ranges and not state.ignore_range:
-            start = int(ranges.removeprefix("bytes=").removesuffix("-"))
-        data = state.content[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("ETag", f'"{state.etag}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        size = len(data) if body else (state.announced_size or len(data))
-        self.send_header("Content-Length", str(size))
-        if start:
-            self.send_header(
-                "Content-Range", f"bytes {start}-{len(state.content) - 1}/{len(state.content)}"
-            )
-        self.end_headers()
-        if body:
-            if state.break_after:
-                self.wfile.write(data[: state.break_after.pop(0)])
-                self.wfile.flush()
-                self.connection.close()
-                self.close_connection = True
-                return
-            self.wfile.write(data)
+from edgeagent.export.sources import PullProgress, origin_of, pull, transfer
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    state = Hub()
-    handler = type("BoundHandler", (Handler,), {"hub": state})
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    httpd.handle_error = lambda *args: None  # type: ignore[method-assign]
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
-    thread.start()
-    state.endpoint = f"http://127.0.0.1:{httpd.server_address[1]}"
-    monkeypatch.setenv("HF_ENDPOINT", state.endpoint)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(hub, "_RETRY_S", 0.01)
-    yield state
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with loopback_hub(monkeypatch) as state:
+        yield state
 
 
 def recipe(**change: object) -> ModelRecipe:

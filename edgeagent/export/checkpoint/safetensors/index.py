@@ -19,13 +19,35 @@ _MAX_SHARDS = 128
 
 
 def read_weight_map(index: Path) -> dict[str, list[str]]:
-    """Read the index of a sharded checkpoint.
+    """Read the index of a sharded checkpoint whose shards are beside it.
 
     Returns:
         The names of the tensors in every shard, by the name of its file, sorted.
 
     Raises:
         SourceError: The index may not be read, or a shard is missing.
+        DamagedFileError: It is not an index, or names files outside its folder.
+        UnsupportedError: It has more shards than are opened.
+    """
+    shards = list_shards(index)
+    with access_to(index.parent):
+        missing = [name for name in shards if not (index.parent / name).exists()]
+    if missing:
+        raise SourceError(
+            f"{index.parent} lacks {len(missing)} of the {len(shards)} weight files that"
+            f" {index.name} lists, {missing[0]} first; complete the download."
+        )
+    return shards
+
+
+def list_shards(index: Path) -> dict[str, list[str]]:
+    """Read the index of a sharded checkpoint; the shards need not be there yet.
+
+    Returns:
+        The names of the tensors in every shard, by the name of its file, sorted.
+
+    Raises:
+        SourceError: The index may not be read.
         DamagedFileError: It is not an index, or names files outside its folder.
         UnsupportedError: It has more shards than are opened.
     """
@@ -39,13 +61,6 @@ def read_weight_map(index: Path) -> dict[str, list[str]]:
     if len(shards) > _MAX_SHARDS:
         raise UnsupportedError(
             f"{index} lists {len(shards)} weight files; at most {_MAX_SHARDS} are opened."
-        )
-    with access_to(index.parent):
-        missing = [name for name in sorted(shards) if not (index.parent / name).exists()]
-    if missing:
-        raise SourceError(
-            f"{index.parent} lacks {len(missing)} of the {len(shards)} weight files that"
-            f" {index.name} lists, {missing[0]} first; complete the download."
         )
     return dict(sorted(shards.items()))
 
