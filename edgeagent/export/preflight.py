@@ -23,6 +23,8 @@ _BASE_MEMORY_BYTES = 220 * _MIB
 """Interpreter, libraries, tokenizer, and one slice of unpacked rows."""
 _RUNTIME_MEMORY_BYTES = 150 * _MIB
 """Activations, logits and KV cache of the check."""
+_COMPARISON_MEMORY_BYTES = 144 * _MIB
+"""Slices of both sides' logits with their exponentials, and the states of the sample."""
 _REFERENCE_LAYER_COPIES = 1.5
 """Blocks of the source that are in memory as float32 while it is computed."""
 _PROBE_WEIGHTS = 1 << 20
@@ -63,7 +65,7 @@ def predict(
         memory += package + _RUNTIME_MEMORY_BYTES
     if settings.verify == "full":
         layer = 4 * _layer_weights(model.spec)
-        memory = max(memory, _BASE_MEMORY_BYTES + int(_REFERENCE_LAYER_COPIES * layer))
+        memory = _COMPARISON_MEMORY_BYTES + max(memory, _BASE_MEMORY_BYTES + int(_REFERENCE_LAYER_COPIES * layer))
     return Prediction(package, memory, _time_s(model, recipe, settings, positions, package))
 
 
