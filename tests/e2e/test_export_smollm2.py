@@ -60,6 +60,13 @@ def test_fidelity(exported: tuple[Path, Manifest, dict[str, float]]) -> None:
     assert fidelity.top1_agreement >= 0.955
     assert fidelity.kl_mean <= 0.01
     assert abs(fidelity.perplexity_change) <= 0.01
+    assert fidelity.tool_calls >= 20
+    assert fidelity.tool_call_agreement is not None
+    assert fidelity.tool_call_agreement >= 0.95
+    gate = exported[1].gate
+    assert gate is not None
+    assert gate.passed
+    assert not gate.forced
     assert fidelity.perplexity_source < 30  # a reference that is wrong itself would be far above
 
 
@@ -81,6 +88,16 @@ def test_size_and_files(exported: tuple[Path, Manifest, dict[str, float]]) -> No
     assert list(package.parent.iterdir()) == [package]
     assert manifest.parameters == 134_515_008
     assert manifest.context_len == 8192
+
+
+def test_the_prediction_bounds_what_the_export_took(
+    exported: tuple[Path, Manifest, dict[str, float]],
+) -> None:
+    _, manifest, took = exported
+    assert manifest.predicted is not None
+    assert manifest.package_bytes <= manifest.predicted.package_bytes
+    assert manifest.predicted.package_bytes <= 1.3 * manifest.package_bytes
+    assert took["peak_bytes"] <= manifest.predicted.rss_peak_bytes
 
 
 def test_memory_of_the_export(exported: tuple[Path, Manifest, dict[str, float]]) -> None:
