@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from edgeagent.errors import (
     SourceError,
     UnsupportedError,
 )
+from edgeagent.export.adapter import read_adapters
+from edgeagent.export.model import open_model
 from edgeagent.export.native import export_checkpoint
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.settings import ExportSettings
@@ -143,6 +146,20 @@ def test_an_adapter_works_on_quantized_weights(tmp_path: Path) -> None:
     expected = decoder_logits(checkpoint.config, weights, checkpoint.tokens)
     logits = _session_logits(tmp_path / "package", checkpoint.tokens, "a")
     assert relative_error(logits, expected[_PREFILL_TOKENS - 1 :]) < 5e-3
+
+
+def test_the_whole_verification_runs_on_a_graph_with_inputs_for_adapters(tmp_path: Path) -> None:
+    factors = random_factors(_LLAMA, (*ATTENTION, *MLP), rank=2, seed=13)
+    settings = ExportSettings(policy="float", accuracy_level=1, verify_tokens=64)
+    manifest = export_checkpoint(
+        _LLAMA.write_folder(tmp_path / "model"),
+        tmp_path / "package",
+        facts=_FACTS,
+        settings=settings,
+        adapters={"a": write_peft(tmp_path / "lora", factors, alpha=2)},
+    )
+    assert manifest.gate is not None
+    assert manifest.gate.passed
 
 
 @pytest.fixture(scope="module")
@@ -414,3 +431,58 @@ def test_names_that_are_no_file_names_everywhere_are_refused(name: str, tmp_path
     factors = random_factors(_LLAMA, ("q_proj",), rank=2, seed=12)
     adapter = write_peft(tmp_path / "lora", factors, alpha=1)
     assert _refused(tmp_path, adapter, name).type is ConfigError
+
+
+@pytest.mark.parametrize("form", ["peft", "gguf"])
+def test_a_damaged_adapter_ends_in_a_clear_error_or_is_whole(form: str, tmp_path: Path) -> None:
+    source = _LLAMA.write_folder(tmp_path / "model")
+    factors = random_factors(_LLAMA, ("q_proj", "down_proj"), rank=2, seed=14)
+    if form == "peft":
+        adapter = write_peft(tmp_path / "lora", factors, alpha=2)
+        files = [adapter / "adapter_model.safetensors", adapter / "adapter_config.json"]
+    else:
+        adapter = write_gguf_adapter(tmp_path / "lora.gguf", _LLAMA, factors, alpha=2)
+        files = [adapter]
+    random = np.random.default_rng(15)
+    refused = 0
+    with open_model(source, None) as model:
+        for _ in range(100):
+            file = files[random.integers(len(files))]
+            whole = file.read_bytes()
+            # Most of the bytes are numbers, which may be anything; names and sizes come first.
+            header = min(len(whole), 1500)
+            broken = bytearray(whole)
+            for at in random.integers(header, size=random.integers(1, 4)):
+                broken[at] = random.integers(256)
+            file.write_bytes(broken if random.random() < 0.8 else whole[: random.integers(header)])
+            try:
+                read = read_adapters({"a": adapter}, model.spec)
+            except EdgeAgentError:
+                refused += 1
+            else:
+                assert all(np.isfinite(update.up).all() for update in read[0].updates.values())
+            file.write_bytes(whole)
+        assert refused > 50
+        assert read_adapters({"a": adapter}, model.spec)[0].rank == 2
+
+
+@pytest.mark.parametrize(
+    "shapes", [((1 << 40, 0), (128, 0)), ((0, 128), (128, 0)), ((2, 128), (1 << 40, 0)), ((0,), ())]
+)
+def test_absurd_shapes_are_refused_without_being_allocated(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]], tmp_path: Path
+) -> None:
+    factors = random_factors(_LLAMA, ("o_proj",), rank=2, seed=16)
+    folder = write_peft(tmp_path / "lora", factors, alpha=2)
+    name = f"base_model.model.{_first(factors).removesuffix('.weight')}"
+    header: dict[str, object] = {}
+    end = 0
+    for factor, shape in zip("AB", shapes, strict=True):
+        size = 4 * math.prod(shape)
+        where = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+        header[f"{name}.lora_{factor}.weight"] = where
+        end += size
+    text = json.dumps(header).encode()
+    content = len(text).to_bytes(8, "little") + text + bytes(end)
+    (folder / "adapter_model.safetensors").write_bytes(content)
+    assert _refused(tmp_path, folder).type is DamagedFileError
