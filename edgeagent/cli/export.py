@@ -21,6 +21,7 @@ Examples:
   edgeagent export ~/models/qwen2.5-0.5b-instruct-q4_k_m.gguf --policy compact
   edgeagent export ~/models/Qwen3-0.6B/ --policy auto --out packages/qwen3
   edgeagent export hf:HuggingFaceTB/SmolLM2-360M-Instruct --policy mixed
+  edgeagent export smollm2-135m-instruct --adapter notes=~/lora/notes --out packages/notes
   edgeagent export ~/models/Qwen3-0.6B/ --backend builder --ep cuda --create-env
 """
 
@@ -54,6 +55,13 @@ Examples:
     show_default=True,
     help="Compare logits with the source, only load, or nothing.",
 )
+@click.option(
+    "--adapter",
+    "adapters",
+    metavar="NAME=PATH",
+    multiple=True,
+    help="LoRA adapter that sessions can activate: a PEFT folder or a GGUF; may be repeated.",
+)
 @click.option("--force", is_flag=True, help="Keep a package that does not pass the gate.")
 @click.option(
     "--backend",
@@ -85,6 +93,7 @@ def command(
     calibrate: bool | None,
     context: int | None,
     verify: str,
+    adapters: tuple[str, ...],
     force: bool,
     backend: str,
     precision: str | None,
@@ -117,6 +126,8 @@ def command(
             "--precision, --ep, --backend-option, --backend-python and --create-env are of a"
             " backend; give --backend builder or optimum as well."
         )
+    if backend != "native" and adapters:
+        raise click.UsageError("--adapter is of the native exporter.")
     if backend != "native" and (policy != "exact" or calibrate is not None):
         raise click.UsageError("A backend has a --precision; --policy is of the native exporter.")
     with progress_display(quiet=quiet) as display:
@@ -127,6 +138,9 @@ def command(
                 on_pull=show_pull(display, model),
                 on_export=show_export(display),
                 settings=settings,
+                adapters={
+                    name: Path(path).expanduser() for name, path in _pairs("adapter", adapters)
+                },
             )
         else:
             package = export_with(
@@ -139,7 +153,7 @@ def command(
                 backend_settings=BackendSettings.model_validate(
                     {
                         **given,
-                        "options": _pairs(backend_option),
+                        "options": dict(_pairs("backend-option", backend_option)),
                         "python": backend_python,
                         "create_environment": create_env,
                     }
@@ -155,13 +169,15 @@ def _given(options: dict[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _pairs(options: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for option in options:
-        name, sign, value = option.partition("=")
-        if not (name and sign):
-            raise click.UsageError(f"--backend-option {option} is not of the form K=V.")
-        pairs[name] = value
+def _pairs(option: str, values: tuple[str, ...]) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for value in values:
+        name, sign, rest = value.partition("=")
+        if not (name and sign and rest):
+            raise click.UsageError(f"--{option} {value} is not of the form NAME=VALUE.")
+        if name in dict(pairs):
+            raise click.UsageError(f"--{option} names {name} twice.")
+        pairs.append((name, rest))
     return pairs
 
 
@@ -176,6 +192,8 @@ def _print(package: Package) -> None:
             f"  {group.group:<10} {human_bytes(group.size_bytes):>9}  {group.stored_as}"
             f"  ({f'{types}; ' if types else ''}{exact})"
         )
+    for adapter in manifest.adapters:
+        click.echo(f"  adapter {adapter.name}: rank {adapter.rank}, {', '.join(adapter.targets)}")
     if (fidelity := manifest.fidelity) is not None:
         calls = ""
         if fidelity.tool_call_agreement is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,6 +82,7 @@ def export_model(
     on_pull: OnProgress | None = None,
     on_export: OnExportProgress = ignore_progress,
     settings: ExportSettings | None = None,
+    adapters: Mapping[str, Path] | None = None,
 ) -> Package:
     """Export a model with the native exporter, downloading its weights if they are not there yet.
 
@@ -91,6 +92,7 @@ def export_model(
         on_pull: Told how far a download is.
         on_export: Told how far the export is.
         settings: Export settings, `None` for the defaults.
+        adapters: LoRA adapters by the name that they will have in the package.
 
     Raises:
         ConfigError: `model` stands for nothing, or `out` is something else than a package.
@@ -99,7 +101,9 @@ def export_model(
     from edgeagent.export.native import export_checkpoint
 
     source, folder, facts = fetch_source(model, out, on_pull=on_pull)
-    export_checkpoint(source, folder, facts=facts, settings=settings, on_progress=on_export)
+    export_checkpoint(
+        source, folder, facts=facts, settings=settings, adapters=adapters, on_progress=on_export
+    )
     return read_package(folder)
 
 
