@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from hub_server import COMMIT, Hub, describe, loopback_hub
 from safetensors_files import Entry, config, safetensors
+from tiny_checkpoints import ALL_CHECKPOINTS
 
 from edgeagent.errors import EdgeAgentError, ResourceError, SourceError, UnsupportedError
 from edgeagent.export.checkpoint.open import open_checkpoint
+from edgeagent.export.resolve import export_model
+from edgeagent.export.settings import ExportSettings
 from edgeagent.export.sources import PullProgress, origin_of, transfer
 from edgeagent.export.sources.repository import (
     HubAddress,
@@ -417,6 +420,21 @@ def test_quantized_weights_are_not_downloaded(server: Hub, tmp_path: Path) -> No
     with pytest.raises(UnsupportedError, match="quantized already, by gptq"):
         pull_repository(address(), tmp_path)
     assert "model.safetensors" not in {name for name, _ in server.downloads()}
+
+
+def test_an_export_names_the_commit_and_works_again_offline(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEAGENT_HOME", str(tmp_path / "home"))
+    source = ALL_CHECKPOINTS["llama3-tied"].write_folder(tmp_path / "model", shards=2)
+    server.files = {path.name: path.read_bytes() for path in source.iterdir()}
+    settings = ExportSettings(verify="none", policy="float")
+    for out in (tmp_path / "first", tmp_path / "again"):
+        package = export_model("hf:maker/tiny", out, settings=settings)
+        assert package.manifest.model_id == "tiny"
+        assert package.manifest.source.origin == f"hub maker/tiny@{COMMIT}"
+        assert set(package.manifest.source.parts) == set(SHARD_NAMES)
+        server.status = 500
 
 
 def test_one_gguf_is_pulled_alone(server: Hub, tmp_path: Path) -> None:
