@@ -65,7 +65,8 @@ def predict(
         memory += package + _RUNTIME_MEMORY_BYTES
     if settings.verify == "full":
         layer = 4 * _layer_weights(model.spec)
-        memory = _COMPARISON_MEMORY_BYTES + max(memory, _BASE_MEMORY_BYTES + int(_REFERENCE_LAYER_COPIES * layer))
+        reference = _BASE_MEMORY_BYTES + int(_REFERENCE_LAYER_COPIES * layer)
+        memory = _COMPARISON_MEMORY_BYTES + max(memory, reference)
     return Prediction(package, memory, _time_s(model, recipe, settings, positions, package))
 
 
