@@ -17,6 +17,11 @@ from edgeagent.export.backends.settings import BackendSettings
 from edgeagent.export.protocol import ModelFacts, OnExportProgress, ignore_progress
 from edgeagent.export.settings import ExportSettings
 from edgeagent.export.sources import OnProgress, origin_of, pull
+from edgeagent.export.sources.repository import (
+    listing_of,
+    parse_address,
+    pull_repository,
+)
 from edgeagent.record.manifest import MANIFEST_NAME
 
 _WEIGHT_SUFFIXES = frozenset({".gguf", ".safetensors"})
@@ -159,7 +164,12 @@ def fetch_source(
     """
     target = resolve(model)
     source = target.fetch(on_pull)
-    facts = replace(target.facts, origin=origin_of(source) or target.facts.origin)
+    listing = listing_of(source)
+    facts = replace(
+        target.facts,
+        origin=origin_of(source) or target.facts.origin,
+        license=target.facts.license or (listing.license if listing else ""),
+    )
     return source, out or target.folder, facts
 
 
@@ -189,14 +199,12 @@ def ensure_package(
 
 
 def _hub_target(model: str) -> Target:
-    from edgeagent.export.sources.repository import parse_address, pull_repository
-
     address = parse_address(model)
     if address is None:
         raise ConfigError(f"{model} is not an address; write {_HUB_SCHEME}OWNER/REPO.")
     return Target(
         facts=ModelFacts(model_id=address.model_id, origin=address.origin),
-        folder=packages_dir() / address.model_id,
+        folder=packages_dir() / address.package_name,
         fetch=lambda on_progress: pull_repository(address, sources_dir(), on_progress=on_progress),
     )
 
