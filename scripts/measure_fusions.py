@@ -3,7 +3,8 @@
     .venv/bin/python scripts/measure_fusions.py PACKAGE... [--rounds N] [--json FILE]
 
 For each variant of `decoder_variants.py`, and for the package's graph with the logits of all
-positions, the shipped graph and the variant stay loaded side by side and take turns. Every round
+positions, the shipped graph and the variant are loaded side by side and take turns. The first row
+compares the shipped graph with itself: what it shows beside 1.00 is chance. Every round
 gives one ratio of two neighbouring measurements, so a machine that slows down slows both; medians
 and quartiles of these ratios are the result. Above 1 the variant is slower than what is shipped.
 
@@ -28,6 +29,7 @@ from profile_operators import PHASES, ProfileError, SharedCache, read_decoder
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+CONTROL = "the shipped graph itself"
 ALL_POSITIONS = "logits of all positions"
 _ALL_POSITIONS_NAME = "all_positions.onnx"
 _FOLDER_KEY = "session.model_external_initializers_file_folder_path"
@@ -46,6 +48,7 @@ def variants(package: Path, filename: str) -> Iterator[tuple[str, ModelProto | N
     import onnx
     from decoder_variants import VARIANTS, Edit, NotApplicableError
 
+    yield CONTROL, onnx.load(package / filename, load_external_data=False)
     if (package / _ALL_POSITIONS_NAME).is_file():
         yield ALL_POSITIONS, onnx.load(package / _ALL_POSITIONS_NAME, load_external_data=False)
     for name, change in VARIANTS.items():
@@ -136,19 +139,20 @@ def measure(package: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     disable_dependency_telemetry()
     filename, _ = read_decoder(package)
-    shipped = Graph(package, (package / filename).read_bytes(), options)
     found: dict[str, Any] = {}
     for name, graph in variants(package, filename):
         if options.only and options.only not in name:
             continue
         if graph is not None:
             try:
+                # Loaded anew with each, so that neither has the better place in memory.
+                shipped = Graph(package, (package / filename).read_bytes(), options)
                 variant = Graph(package, graph.SerializeToString(), options)
             except Exception as error:  # the runtime's exceptions have no common base
                 detail = str(error).splitlines()[0]
                 raise ProfileError(f"{package}, {name}: does not run: {detail}") from error
             found[name] = compare(shipped, variant, options.rounds)
-            del variant  # freed before the next one is loaded
+            del shipped, variant  # freed before the next ones are loaded
         else:
             found[name] = None
         print(f"{package.name}: {name}", file=sys.stderr)
