@@ -77,6 +77,10 @@ class Fidelity(Record):
         kl_mean: Mean Kullback-Leibler divergence, nats per token, reference to package.
         top1_agreement: Share of positions where both put the same token first.
         tokenizer_texts: Number of sample texts that both tokenizers agree on (all of them).
+        top1_tied_agreement: Share of positions where the package's first token is the reference's
+            first or as likely there within 0.1 nats; `None` if not measured.
+        perplexity_change_error: Standard error of the change of perplexity, paired by position;
+            `None` if not measured.
         tool_calls: Number of questions for which a tool was picked.
         tool_call_agreement: Share of them where both picked the same; `None` if not measured.
     """
@@ -88,6 +92,8 @@ class Fidelity(Record):
     kl_mean: float
     top1_agreement: float
     tokenizer_texts: int
+    top1_tied_agreement: float | None = None
+    perplexity_change_error: float | None = None
     tool_calls: int = 0
     tool_call_agreement: float | None = None
 
@@ -101,9 +107,9 @@ class Thresholds(Record):
     """What a package must reach to be written.
 
     Attributes:
-        top1_agreement: At least.
+        top1_agreement: At least, where ties count as agreement if they were looked for.
         kl_mean: At most, nats per token.
-        perplexity_change: At most, up or down; 0.01 is one percent.
+        perplexity_change: At most, up or down, within its error; 0.01 is one percent.
         tool_call_agreement: At least, where it was measured.
     """
 

@@ -106,10 +106,19 @@ def compare(
         perplexity_package=float(np.exp(statistics.surprise_package.mean())),
         kl_mean=max(0.0, float(statistics.kl.mean())),
         top1_agreement=float(statistics.agreement.mean()),
+        top1_tied_agreement=float(statistics.tied_agreement.mean()),
+        perplexity_change_error=_change_error(statistics),
         tokenizer_texts=runtime.tokenizer_texts,
         tool_calls=len(sample.calls.picks),
         tool_call_agreement=calls.agreement(),
     )
+
+
+def _change_error(statistics: LogitStatistics) -> float:
+    """Standard error of the relative change of perplexity, from differences by position."""
+    differences = statistics.surprise_package - statistics.surprise_reference
+    error = differences.std(ddof=1) / len(differences) ** 0.5
+    return float(error * np.exp(differences.mean()))
 
 
 def head_slices(vocab: int, positions: int) -> list[tuple[int, int]]:

@@ -17,13 +17,15 @@ def judge(fidelity: Fidelity, thresholds: Thresholds, *, forced: bool) -> Gate:
         forced: Whether the package is kept all the same.
     """
     missed = []
-    if not fidelity.top1_agreement >= thresholds.top1_agreement:  # also where it is no number
-        missed.append(
-            f"top-1 agreement {fidelity.top1_agreement:.3f} < {thresholds.top1_agreement}"
-        )
+    top1 = fidelity.top1_tied_agreement
+    top1 = fidelity.top1_agreement if top1 is None else top1
+    if not top1 >= thresholds.top1_agreement:  # also where it is no number
+        missed.append(f"top-1 agreement {top1:.3f} < {thresholds.top1_agreement}")
     if not fidelity.kl_mean <= thresholds.kl_mean:
         missed.append(f"KL divergence {fidelity.kl_mean:.4f} > {thresholds.kl_mean}")
-    if not abs(fidelity.perplexity_change) <= thresholds.perplexity_change:
+    # A change counts if it is larger than two standard errors beyond what is allowed.
+    noise = 2 * (fidelity.perplexity_change_error or 0.0)
+    if not abs(fidelity.perplexity_change) - noise <= thresholds.perplexity_change:
         missed.append(
             f"perplexity changed by {fidelity.perplexity_change:+.1%}, more than"
             f" {thresholds.perplexity_change:.0%}"

@@ -9,6 +9,10 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 
+TIE_NATS = 0.1
+"""Tokens whose odds are below 1.1 to 1 count as equally likely: which comes first is chance."""
+
+
 class _Softmax:
     """Running normalizer, arg max and target logit of one model's logits."""
 
@@ -20,12 +24,17 @@ class _Softmax:
         self.target_logit: Doubles = np.zeros(count)
         self._targets = targets
 
-    def add(self, start: int, logits: Floats) -> tuple[Doubles, Floats]:
-        """Take a slice; returns the factor on older sums, and `exp(logits - peak)`."""
+    def add(self, start: int, logits: Floats) -> tuple[Doubles, Floats, npt.NDArray[np.bool_]]:
+        """Take a slice.
+
+        Returns:
+            The factor on older sums, `exp(logits - peak)`, and which rows have a new top.
+        """
         best = logits.argmax(axis=1)
         rows = np.arange(len(logits))
         highest = logits[rows, best].astype(np.float64)
-        self.top = np.where(highest > self.peak, start + best, self.top)
+        is_new = highest > self.peak
+        self.top = np.where(is_new, start + best, self.top)
         peak = np.maximum(self.peak, highest)
         decay = np.exp(self.peak - peak)
         weights = logits - peak[:, None].astype(np.float32)
@@ -34,7 +43,7 @@ class _Softmax:
         self.peak = peak
         inside = (self._targets >= start) & (self._targets < start + logits.shape[1])
         self.target_logit[inside] = logits[rows[inside], self._targets[inside] - start]
-        return decay, weights
+        return decay, weights, is_new
 
     @property
     def log_total(self) -> Doubles:
@@ -60,11 +69,14 @@ class LogitStatistics:
         self._reference = _Softmax(targets)
         self._package = _Softmax(targets)
         self._weighted_gap: Doubles = np.zeros(len(targets))
+        self._reference_at_top: Doubles = np.full(len(targets), -np.inf)
 
     def add(self, start: int, reference: Floats, package: Floats) -> None:
         """Take the logits of a slice of the vocabulary, `(positions, slice)` each."""
-        decay, weights = self._reference.add(start, reference)
-        self._package.add(start, package)
+        decay, weights, _ = self._reference.add(start, reference)
+        is_new = self._package.add(start, package)[2]
+        columns = self._package.top[is_new] - start
+        self._reference_at_top[is_new] = reference[is_new, columns]
         gaps = reference - package
         gaps *= weights
         self._weighted_gap = self._weighted_gap * decay + gaps.sum(axis=1, dtype=np.float64)
@@ -80,6 +92,13 @@ class LogitStatistics:
     def agreement(self) -> npt.NDArray[np.bool_]:
         """Whether both put the same token first, each position."""
         agreement: npt.NDArray[np.bool_] = self._reference.top == self._package.top
+        return agreement
+
+    @property
+    def tied_agreement(self) -> npt.NDArray[np.bool_]:
+        """Whether the package puts a token first that the reference puts first, or nearly so."""
+        gap = self._reference.peak - self._reference_at_top
+        agreement: npt.NDArray[np.bool_] = gap <= TIE_NATS
         return agreement
 
     @property

@@ -30,6 +30,7 @@ from edgeagent.export.verify.package import PackageDecoder
 from edgeagent.export.verify.reference import ReferenceDecoder
 from edgeagent.export.verify.runtime import RuntimeCheck, check_runtime
 from edgeagent.export.verify.sample import cut, sample_section, sample_windows
+from edgeagent.export.verify.statistics import LogitStatistics
 from edgeagent.export.verify.tool_calls import Pick, ToolCalls, tool_calls
 from edgeagent.record.manifest import Fidelity
 
@@ -190,6 +191,11 @@ def _fidelity(**changes: float | None) -> Fidelity:
     ("changes", "words"),
     [
         ({"top1_agreement": 0.954}, "top-1 agreement 0.954 < 0.955"),
+        ({"top1_tied_agreement": 0.95}, "top-1 agreement 0.950 < 0.955"),
+        (
+            {"perplexity_package": 20.5, "perplexity_change_error": 0.003},
+            "perplexity changed by +2.5%",
+        ),
         ({"kl_mean": 0.02}, "KL divergence 0.0200 > 0.01"),
         ({"perplexity_package": 21.0}, "perplexity changed by +5.0%, more than 1%"),
         ({"perplexity_package": 19.0}, "perplexity changed by -5.0%"),
@@ -210,12 +216,31 @@ def test_every_threshold_is_held(changes: dict[str, float], words: str, tmp_path
     require_passed(forced, tmp_path / "package")
 
 
-@pytest.mark.parametrize("changes", [{}, {"tool_call_agreement": None}, {"kl_mean": 0.01}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"tool_call_agreement": None},
+        {"kl_mean": 0.01},
+        {"top1_agreement": 0.93, "top1_tied_agreement": 0.96},
+        {"perplexity_package": 20.3, "perplexity_change_error": 0.003},
+    ],
+)
 def test_what_holds_passes(changes: dict[str, float | None], tmp_path: Path) -> None:
     gate = judge(_fidelity(**changes), STRICT, forced=False)
     assert gate.passed
     assert gate.missed == ()
     require_passed(gate, tmp_path / "package")
+
+
+def test_a_tie_that_is_broken_otherwise_is_agreement() -> None:
+    reference = np.array([[2.0, 1.95, 0.0], [2.0, 1.5, 0.0], [0.0, 0.0, 3.0]], dtype=np.float32)
+    package = np.array([[1.9, 2.0, 0.0], [1.9, 2.0, 0.0], [0.0, 0.0, 3.0]], dtype=np.float32)
+    statistics = LogitStatistics(np.zeros(3, dtype=np.int64))
+    for start in range(3):  # whichever slice of the vocabulary the tokens are in
+        statistics.add(start, reference[:, start : start + 1], package[:, start : start + 1])
+    assert statistics.agreement.tolist() == [False, False, True]
+    assert statistics.tied_agreement.tolist() == [True, False, True]
 
 
 # The sample
