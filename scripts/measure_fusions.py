@@ -68,6 +68,8 @@ def open_graph(package: Path, graph: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry(_FOLDER_KEY, str(package))
+    # Idle threads of one session must not busy-wait while the other one computes.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = _ERRORS_ONLY
     return onnxruntime.InferenceSession(
         graph,
