@@ -17,6 +17,7 @@ from edgeagent.export.families import family_of_folder, family_of_gguf
 from edgeagent.export.families.from_folder import ignored, read_folder
 from edgeagent.export.families.from_gguf import IGNORED, read_gguf
 from edgeagent.export.tokenizer import TokenizerFiles, build_tokenizer, read_folder_tokenizer
+from edgeagent.export.tokenizer.components import loaded_tokenizer
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,7 @@ def _from_folder(folder: SafetensorsFolder, context_len: int | None) -> SourceMo
 
 
 def _check_vocabulary(folder: SafetensorsFolder, files: TokenizerFiles, vocab: int) -> None:
-    from tokenizers import Tokenizer
-
-    tokens = Tokenizer.from_str(files.tokenizer_json).get_vocab_size(with_added_tokens=True)
+    tokens = loaded_tokenizer(files.tokenizer_json).get_vocab_size(with_added_tokens=True)
     if tokens > vocab:
         raise DamagedFileError(
             f"{folder.path} has a tokenizer of {tokens} tokens and {vocab} embeddings; they are of"

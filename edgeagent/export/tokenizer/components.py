@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from edgeagent.errors import DamagedFileError, MissingExtraError
 from edgeagent.export.tokenizer.pretokenizers import Json
@@ -121,19 +123,32 @@ def check_loads(content: str, added: Sequence[AddedToken], path: Path) -> None:
         MissingExtraError: the `tokenizers` package is not installed.
     """
     try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise MissingExtraError(
-            "exporting needs the tokenizers package; run: pip install 'edgeagent[export]'"
-        ) from None
-    try:
-        tokenizer = Tokenizer.from_str(content)
+        tokenizer = loaded_tokenizer(content)
+    except MissingExtraError:
+        raise
     except Exception as error:  # the library raises plain Exception
         raise damaged_tokenizer(path, f"the tokenizers library rejects it ({error})") from error
     for token in added:
         if tokenizer.token_to_id(token.content) != token.id:
             what = f"the added token {token.content[:40]!r} does not follow the others"
             raise damaged_tokenizer(path, what)
+
+
+@lru_cache(maxsize=1)
+def loaded_tokenizer(content: str) -> Any:
+    """The `tokenizers.Tokenizer` of a tokenizer.json; loading takes half a second, so one is kept.
+
+    Raises:
+        MissingExtraError: the `tokenizers` package is not installed.
+        Exception: the library rejects it.
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise MissingExtraError(
+            "exporting needs the tokenizers package; run: pip install 'edgeagent[export]'"
+        ) from None
+    return Tokenizer.from_str(content)
 
 
 def damaged_tokenizer(path: Path, what: str) -> DamagedFileError:

@@ -12,6 +12,7 @@ from edgeagent.export.model import SourceModel
 from edgeagent.export.progress import Steps
 from edgeagent.export.protocol import OnExportProgress
 from edgeagent.export.settings import ExportSettings
+from edgeagent.export.tokenizer.components import loaded_tokenizer
 from edgeagent.export.verify.compare import Sample, SourceRun, compare, head_slices
 from edgeagent.export.verify.gate import judge
 from edgeagent.export.verify.package import PackageDecoder
@@ -24,10 +25,10 @@ from edgeagent.record.manifest import Fidelity, Gate, Thresholds
 if TYPE_CHECKING:
     from edgeagent.export.graph.weights import Importance
 
-_LEAST_TOKENS = 300
+_LEAST_TOKENS = 220
 _WEIGHT_TOKENS = 150_000_000_000
 """Weights times tokens of the sample text: 150 tokens for a model of a billion weights would take
-as long as 1,100 for one of 135 million; below 300 the figures would be too uncertain."""
+as long as 1,100 for one of 135 million; below 220 the figures would be too uncertain."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,6 @@ class Verifier:
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return tokens
 
-    @cached_property
+    @property
     def _tokenizer(self) -> Any:
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_str(self._model.tokenizer.tokenizer_json)
+        return loaded_tokenizer(self._model.tokenizer.tokenizer_json)
