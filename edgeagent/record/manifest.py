@@ -82,7 +82,8 @@ class Fidelity(Record):
         perplexity_change_error: Standard error of the change of perplexity, paired by position;
             `None` if not measured.
         tool_calls: Number of questions for which a tool was picked.
-        tool_call_agreement: Share of them where both picked the same; `None` if not measured.
+        tool_call_agreement: Share of them where both picked the same, or the package one that the
+            reference likes as much within 0.1 nats; `None` if not measured.
     """
 
     reference: str

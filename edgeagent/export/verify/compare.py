@@ -13,7 +13,7 @@ from edgeagent.export.verify.package import PackageDecoder
 from edgeagent.export.verify.reference import ReferenceDecoder
 from edgeagent.export.verify.runtime import RuntimeCheck
 from edgeagent.export.verify.sample import Tokens
-from edgeagent.export.verify.statistics import LogitStatistics
+from edgeagent.export.verify.statistics import TIE_NATS, LogitStatistics
 from edgeagent.export.verify.tool_calls import ToolCalls, picked
 from edgeagent.record.manifest import Fidelity
 
@@ -154,10 +154,12 @@ class _CallLogits:
             self._logits[side][inside] = logits[rows[inside], columns[inside]]
 
     def agreement(self) -> float | None:
-        """Share of picks on which both agree, `None` without picks."""
+        """Share of picks on which both agree, ties included, `None` without picks."""
         if not len(self._rows):
             return None
-        return float((picked(self._logits[0]) == picked(self._logits[1])).mean())
+        expected, actual = self._logits
+        at_pick = np.take_along_axis(expected, picked(actual)[:, None], axis=1)[:, 0]
+        return float((expected.max(axis=1) - at_pick <= TIE_NATS).mean())
 
 
 def _require_finite(whose: str, surprise: npt.NDArray[np.float64]) -> None:
