@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from edgeagent.export.checkpoint.gguf.checkpoint import GGUFCheckpoint
 from edgeagent.export.checkpoint.safetensors import HFConfig
-from edgeagent.export.decoder.spec import Activation
+from edgeagent.export.decoder.spec import Activation, DecoderSpec
+from edgeagent.export.decoder.weights import DecoderWeights
 from edgeagent.export.families.folder_positions import folder_positions
 from edgeagent.export.families.gguf_positions import gguf_positions
 from edgeagent.export.families.sizes import Positions, Sizes
@@ -59,3 +60,24 @@ class Family:
     rope_base: float = 10_000.0
     gguf_positions: Callable[[GGUFCheckpoint, Sizes, int | None], Positions] = gguf_positions
     folder_positions: Callable[[HFConfig, Sizes, int | None], Positions] = folder_positions
+
+    def decoder(self, sizes: Sizes, positions: Positions, weights: DecoderWeights) -> DecoderSpec:
+        """The decoder that a checkpoint of this family holds, whatever its format."""
+        return DecoderSpec(
+            family=self.name,
+            runtime_type=self.runtime_type,
+            hidden=sizes.hidden,
+            intermediate=sizes.intermediate,
+            heads=sizes.heads,
+            kv_heads=sizes.kv_heads,
+            head_dim=sizes.head_dim,
+            vocab=sizes.vocab,
+            context_len=positions.context_len,
+            rms_epsilon=sizes.rms_epsilon,
+            attention_scale=positions.attention_scale,
+            activation=self.activation,
+            embedding_scale=sizes.hidden**0.5 if self.scales_embedding else 1.0,
+            rotaries=positions.rotaries,
+            layers=positions.layers,
+            weights=weights,
+        )

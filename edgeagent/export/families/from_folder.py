@@ -37,24 +37,7 @@ def read_folder(family: Family, folder: SafetensorsFolder, context_len: int | No
     _check_activation(family, config)
     sizes = _sizes(family, config, folder.tensors[f"{prefix}embed_tokens.weight"].rows)
     positions = family.folder_positions(config, sizes, context_len)
-    return DecoderSpec(
-        family=family.name,
-        runtime_type=family.runtime_type,
-        hidden=sizes.hidden,
-        intermediate=sizes.intermediate,
-        heads=sizes.heads,
-        kv_heads=sizes.kv_heads,
-        head_dim=sizes.head_dim,
-        vocab=sizes.vocab,
-        context_len=positions.context_len,
-        rms_epsilon=sizes.rms_epsilon,
-        attention_scale=positions.attention_scale,
-        activation=family.activation,
-        embedding_scale=sizes.hidden**0.5 if family.scales_embedding else 1.0,
-        rotaries=positions.rotaries,
-        layers=positions.layers,
-        weights=_weights(family, config, folder, sizes, prefix),
-    )
+    return family.decoder(sizes, positions, _weights(family, config, folder, sizes, prefix))
 
 
 def language_config(folder: SafetensorsFolder) -> HFConfig:

@@ -34,24 +34,7 @@ def read_gguf(family: Family, gguf: GGUFCheckpoint, context_len: int | None) -> 
         raise UnsupportedError(f"{gguf.path} is a mixture of experts, which is not supported.")
     sizes = _sizes(family, gguf)
     positions = family.gguf_positions(gguf, sizes, context_len)
-    return DecoderSpec(
-        family=family.name,
-        runtime_type=family.runtime_type,
-        hidden=sizes.hidden,
-        intermediate=sizes.intermediate,
-        heads=sizes.heads,
-        kv_heads=sizes.kv_heads,
-        head_dim=sizes.head_dim,
-        vocab=sizes.vocab,
-        context_len=positions.context_len,
-        rms_epsilon=sizes.rms_epsilon,
-        attention_scale=positions.attention_scale,
-        activation=family.activation,
-        embedding_scale=sizes.hidden**0.5 if family.scales_embedding else 1.0,
-        rotaries=positions.rotaries,
-        layers=positions.layers,
-        weights=_weights(family, gguf, sizes),
-    )
+    return family.decoder(sizes, positions, _weights(family, gguf, sizes))
 
 
 def _sizes(family: Family, gguf: GGUFCheckpoint) -> Sizes:
