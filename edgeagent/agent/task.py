@@ -7,7 +7,7 @@ from typing import Protocol
 
 from edgeagent.agent.stops import Deadline
 from edgeagent.record.outcome import Step
-from edgeagent.record.spans import Recorder
+from edgeagent.record.spans import EdgeListener, Recorder
 
 
 class Listener(Protocol):
@@ -42,9 +42,14 @@ class Silent:
 class TaskRun:
     """The spans, steps, turns and time limit of one task."""
 
-    def __init__(self, timeout_s: float, listener: Listener | None = None) -> None:
-        """Start the clock of the task."""
-        self.recorder = Recorder()
+    def __init__(
+        self,
+        timeout_s: float,
+        listener: Listener | None = None,
+        edges: EdgeListener | None = None,
+    ) -> None:
+        """Start the clock of the task; `edges` is told when spans start and end."""
+        self.recorder = Recorder(edges)
         self.deadline = Deadline(timeout_s)
         self.listener: Listener = listener or Silent()
         self.steps: list[Step] = []

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from edgeagent import __version__
 from edgeagent.config.paths import home_dir, packages_dir, sources_dir
 from edgeagent.meter.discover import discover
-from edgeagent.meter.host import HostFact, cpu_name, host_facts
+from edgeagent.meter.host.facts import HostFact, cpu_name, host_facts
 from edgeagent.privacy import disable_dependency_telemetry
 from edgeagent.record.manifest import MANIFEST_NAME, Manifest
 from edgeagent.record.samples import SourceInfo

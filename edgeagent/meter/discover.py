@@ -7,46 +7,38 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 
 import psutil
 
-from edgeagent.meter.process import discover_process
+from edgeagent.meter.energy.rapl import discover_rapl
+from edgeagent.meter.memory.process import discover_process
 from edgeagent.meter.protocol import Discovery
-from edgeagent.meter.rapl import discover_rapl
-from edgeagent.meter.sysfs import Reader, read_or_none, read_text
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 _NOT_READ = "The hardware is there, but this version of edgeagent does not read it."
 
 
-def discover(
-    pid: int,
-    root: Path = Path("/sys"),
-    proc: Path = Path("/proc"),
-    read: Reader = read_text,
-) -> Discovery:
+def discover(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
     """Probe every source.
 
     Args:
         pid: The process whose memory is of interest.
-        root: Where sysfs is mounted.
-        proc: Where procfs is mounted.
-        read: Reads one file of either.
+        tree: The system's files.
     """
     return Discovery.union(
         (
-            discover_process(pid, proc, read),
-            discover_rapl(root, proc, read) if _is_linux(proc) else _no_energy_reader(),
-            _nvidia(proc),
-            _jetson(root),
-            _battery(root, proc, read),
+            discover_process(pid, tree),
+            discover_rapl(tree) if _is_linux(tree) else _no_energy_reader(),
+            _nvidia(tree),
+            _jetson(tree),
+            _battery(tree),
         )
     )
 
 
-def _is_linux(proc: Path) -> bool:
-    return (proc / "cpuinfo").exists() or sys.platform == "linux"
+def _is_linux(tree: SystemTree) -> bool:
+    return (tree.proc / "cpuinfo").exists() or sys.platform == "linux"
 
 
 def _no_energy_reader() -> Discovery:
@@ -60,10 +52,10 @@ def _no_energy_reader() -> Discovery:
     )
 
 
-def _nvidia(proc: Path) -> Discovery:
+def _nvidia(tree: SystemTree) -> Discovery:
     """Detect a discrete NVIDIA GPU by its driver."""
-    if _is_linux(proc):
-        present = (proc / "driver" / "nvidia" / "version").exists()
+    if _is_linux(tree):
+        present = (tree.proc / "driver" / "nvidia" / "version").exists()
     else:
         present = shutil.which("nvidia-smi") is not None
     if not present:
@@ -71,22 +63,21 @@ def _nvidia(proc: Path) -> Discovery:
     return _unread("nvml:gpu", "energy_j", SampleKind.COUNTER, Scope.MODULE, _NOT_READ)
 
 
-def _jetson(root: Path) -> Discovery:
+def _jetson(tree: SystemTree) -> Discovery:
     """Detect the power monitor of a Jetson module: INA3221 devices bound to its driver."""
-    drivers = root / "bus" / "i2c" / "drivers"
+    drivers = tree.sys / "bus" / "i2c" / "drivers"
     # A bound device is a link named bus-address, such as 1-0040.
     if not any(any((drivers / name).glob("*-00*")) for name in ("ina3221", "ina3221x")):
         return Discovery((), ())
     return _unread("ina3221:total", "power_w", SampleKind.SAMPLED, Scope.MODULE, _NOT_READ)
 
 
-def _battery(root: Path, proc: Path, read: Reader) -> Discovery:
+def _battery(tree: SystemTree) -> Discovery:
     """Detect a battery that feeds the system, not one of a mouse (`scope` is `Device` there)."""
-    if _is_linux(proc):
-        supplies = root / "class" / "power_supply"
+    if _is_linux(tree):
+        supplies = tree.sys / "class" / "power_supply"
         present = any(
-            read_or_none(path, read) == "Battery"
-            and read_or_none(path.parent / "scope", read) != "Device"
+            tree.text(path) == "Battery" and tree.text(path.parent / "scope") != "Device"
             for path in supplies.glob("*/type")
         )
     else:

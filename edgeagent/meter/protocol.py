@@ -6,11 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeagent.record.samples import Sample, SourceInfo
+from edgeagent.record.samples import Sample, SourceInfo, SourceState
 
 
 class MeterError(Exception):
     """A reading failed this time (ENODATA, EAGAIN, a vanished file); the interval is unknown."""
+
+    def __init__(self, reason: str, state: SourceState = SourceState.STALE) -> None:
+        """Say why, and what it means for the source."""
+        super().__init__(reason)
+        self.reason = reason
+        self.state = state
 
 
 class Meter(Protocol):

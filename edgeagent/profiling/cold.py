@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 from edgeagent.config.child import child_options, python_module
 from edgeagent.config.suite import TaskSpec
 from edgeagent.errors import EngineError
-from edgeagent.meter.process import discover_process
+from edgeagent.meter.memory.process import discover_process
 from edgeagent.meter.protocol import Meter, MeterError
 from edgeagent.profiling.settings import ProfileSettings
 from edgeagent.record.run import ColdRecord, RunConfig

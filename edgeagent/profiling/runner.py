@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeagent.clock import now_ns, to_seconds, utc_now_iso
 from edgeagent.engine.protocol import Engine
-from edgeagent.meter.sampler import Sampler
+from edgeagent.meter.sampler.control import Sampler
 from edgeagent.profiling.cold import measure_cold_start
 from edgeagent.profiling.plan import PlannedRun, make_plan
 from edgeagent.profiling.run_folder import RunFolder, open_run_folder

@@ -15,7 +15,7 @@ from edgeagent.config.package import Package
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.config.suites import Suite
 from edgeagent.errors import ConfigError
-from edgeagent.meter.host import host_record
+from edgeagent.meter.host.facts import host_record
 from edgeagent.record.run import RunConfig
 
 DEFAULT_SEED = 20260419

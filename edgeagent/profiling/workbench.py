@@ -15,6 +15,7 @@ from edgeagent.agent.tools.search import DocumentIndex, DocumentSearch
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.engine.protocol import Engine
 from edgeagent.record.outcome import Outcome
+from edgeagent.record.spans import EdgeListener
 
 
 def load_engine(folder: Path, config: EngineConfig | None = None) -> Engine:
@@ -74,10 +75,14 @@ class Workbench:
         return self._paradigms[name]
 
     def run(
-        self, paradigm: str, question: str, listener: Listener | None = None
+        self,
+        paradigm: str,
+        question: str,
+        listener: Listener | None = None,
+        edges: EdgeListener | None = None,
     ) -> tuple[Outcome, TaskRun]:
         """Answer a question; the returned task holds the spans."""
-        task = TaskRun(self.budget.timeout_s, listener)
+        task = TaskRun(self.budget.timeout_s, listener, edges)
         return self.paradigm(paradigm).run(question, task), task
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import json
 
 from edgeagent.record.base import SCHEMA_VERSION, Record
 from edgeagent.record.outcome import Outcome
-from edgeagent.record.samples import Sample, SourceInfo
+from edgeagent.record.samples import ReadFailure, Sample, SourceInfo
 from edgeagent.record.spans import Span
 
 TASKS_NAME = "tasks.jsonl"
@@ -163,6 +163,7 @@ class SampleBatch(Record):
         session: Number of the process within the run: 0 at first, one more after each resume.
         sources: Every source that was tried, with its state.
         samples: The readings.
+        failures: Readings that were tried and gave nothing.
         largest_gap_ns: Longest time between two consecutive readings of a source that is read every
             interval, the last reading of the batch before included.
     """
@@ -172,4 +173,5 @@ class SampleBatch(Record):
     session: int
     sources: tuple[SourceInfo, ...]
     samples: tuple[Sample, ...]
+    failures: tuple[ReadFailure, ...] = ()
     largest_gap_ns: int

@@ -47,6 +47,13 @@ class SourceInfo(Record):
         scope: What the value covers.
         resolution: Smallest step of the value in its unit, `None` if unknown.
         counter_range: Value at which a counter wraps to zero, `None` if it does not.
+        total: Name of the sum that this source is an addend of: all sources of one total are needed
+            and added, such as the `cpu` packages of a server. `None` for a part of something that
+            another source covers already; it stands alone and is never added.
+        interval_s: Nominal time between two new values of the source, `None` if each reading is
+            new. Integration marks longer holes instead of bridging them.
+        max_power_w: No such source delivers more; bounds what can hide between two readings of a
+            counter. `None` if unknown.
         state: Whether it can be read.
         reason: One sentence on why not; empty when the state is `ok`.
         remedy: What the user can do about it; empty when there is nothing.
@@ -58,6 +65,9 @@ class SourceInfo(Record):
     scope: Scope
     resolution: float | None = None
     counter_range: float | None = None
+    total: str | None = None
+    interval_s: float | None = None
+    max_power_w: float | None = None
     state: SourceState = SourceState.OK
     reason: str = ""
     remedy: str = ""
@@ -77,3 +87,19 @@ class Sample(Record):
     t_ns: int
     width_ns: int
     value: float
+
+
+class ReadFailure(Record):
+    """A reading that was tried and gave no value; what lies around it may not be bridged.
+
+    Attributes:
+        source: Name of the source.
+        t_ns: When it was tried, on the monotonic clock.
+        state: What the failure says about the source, such as `stale` or `not_discharging`.
+        reason: One sentence.
+    """
+
+    source: str
+    t_ns: int
+    state: SourceState
+    reason: str

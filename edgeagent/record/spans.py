@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from edgeagent.clock import now_ns
 from edgeagent.record.base import Record
@@ -83,11 +83,30 @@ class OpenSpan:
         self.token_t_ns: list[int] = []
 
 
+class EdgeListener(Protocol):
+    """Looks at something each time a span starts or ends, such as energy counters.
+
+    It is called just outside the span, so what it costs is not in the span but in its parent.
+    """
+
+    def on_edge(self, kind: SpanKind, *, entering: bool) -> None:
+        """A span of this kind is about to start (`entering`) or has just ended."""
+        ...
+
+
+class NoEdges:
+    """A listener that does nothing."""
+
+    def on_edge(self, kind: SpanKind, *, entering: bool) -> None:
+        """Ignore."""
+
+
 class Recorder:
     """Collects the spans of one task; nesting follows the `with` blocks."""
 
-    def __init__(self) -> None:
-        """Start an empty trace."""
+    def __init__(self, edges: EdgeListener | None = None) -> None:
+        """Start an empty trace; `edges` is told of every start and end."""
+        self._edges: EdgeListener = edges or NoEdges()
         self._spans: list[Span] = []
         self._stack: list[int] = []
         self._next_id = 0
@@ -99,11 +118,13 @@ class Recorder:
         self._next_id += 1
         parent_id = self._stack[-1] if self._stack else None
         self._stack.append(running.id)
+        self._edges.on_edge(kind, entering=True)
         t0_ns = now_ns()
         try:
             yield running
         finally:
             t1_ns = now_ns()
+            self._edges.on_edge(kind, entering=False)
             self._stack.pop()
             self._spans.append(
                 Span(

@@ -10,12 +10,13 @@ import pytest
 from edgeagent.clock import now_ns
 from edgeagent.meter.discover import discover
 from edgeagent.meter.protocol import Meter
+from edgeagent.meter.tree import SystemTree
 from edgeagent.record.samples import SampleKind, SourceState
 
 UNIT_SUFFIXES = ("_bytes", "_j", "_w")
 
 
-def laptop(tmp_path: Path) -> tuple[Path, Path]:
+def laptop(tmp_path: Path) -> SystemTree:
     zone = tmp_path / "sys" / "class" / "powercap" / "intel-rapl:0"
     zone.mkdir(parents=True)
     (zone / "name").write_text("package-0\n", encoding="ascii")
@@ -23,13 +24,13 @@ def laptop(tmp_path: Path) -> tuple[Path, Path]:
     (zone / "max_energy_range_uj").write_text("262143328850\n", encoding="ascii")
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "cpuinfo").write_text("flags : fpu\n", encoding="ascii")
-    return tmp_path / "sys", tmp_path / "proc"
+    return SystemTree(tmp_path)
 
 
 @pytest.fixture(params=["this machine", "laptop"])
 def meters(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Meter, ...]:
-    places = laptop(tmp_path) if request.param == "laptop" else ()
-    found = discover(os.getpid(), *places).meters
+    tree = laptop(tmp_path) if request.param == "laptop" else SystemTree()
+    found = discover(os.getpid(), tree).meters
     assert found
     return found
 

@@ -23,7 +23,7 @@ from edgeagent.cli.diagnosis import (
     probe_runtime,
 )
 from edgeagent.cli.doctor import command, print_diagnosis
-from edgeagent.meter.host import HostFact
+from edgeagent.meter.host.facts import HostFact
 from edgeagent.record.manifest import MANIFEST_NAME, Manifest, SourceRecord, TensorGroup
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 

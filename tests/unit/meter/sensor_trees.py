@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgeagent.meter.sysfs import Reader, read_text
+from edgeagent.meter.tree import Reader, SystemTree, read_text
 
 INTEL_RANGE_UJ = 262143328850
 AMD_RANGE_UJ = 65532610987
@@ -39,7 +39,7 @@ def add_zone(root: Path, zone: str, name: str, energy_uj: int, range_uj: int) ->
     return energy
 
 
-def intel_laptop(tmp_path: Path) -> tuple[Path, Path]:
+def intel_laptop(tmp_path: Path, read: Reader = read_text) -> SystemTree:
     """Build the Intel laptop: package, its parts, psys, and the package again over MMIO."""
     root, proc = tmp_path / "sys", tmp_path / "proc"
     (root / "class" / "powercap" / "intel-rapl").mkdir(parents=True)
@@ -54,7 +54,7 @@ def intel_laptop(tmp_path: Path) -> tuple[Path, Path]:
     write(root / "class/power_supply/AC/online", "0")
     write(root / "class/power_supply/BAT0/type", "Battery")
     write(root / "class/power_supply/BAT0/status", "Discharging")
-    return root, proc
+    return SystemTree(tmp_path, read)
 
 
 def overlay(failures: Mapping[str, int]) -> Reader:

@@ -9,7 +9,8 @@ import pytest
 from sensor_trees import INTEL_CPUINFO, VM_CPUINFO, intel_laptop, write
 
 from edgeagent.meter.discover import discover
-from edgeagent.meter.virtual import cpu_flags, virtual_machine
+from edgeagent.meter.host.virtual import cpu_flags, virtual_machine
+from edgeagent.meter.tree import SystemTree
 from edgeagent.record.samples import SourceState
 
 
@@ -27,10 +28,10 @@ def test_this_machine_gives_memory_and_explains_everything_it_does_not_give() ->
 
 
 def test_hardware_that_is_not_read_yet_is_named(tmp_path: Path) -> None:
-    root, proc = intel_laptop(tmp_path)
-    (root / "bus/i2c/drivers/ina3221/1-0040").mkdir(parents=True)
-    write(proc / "driver/nvidia/version", "NVRM version")
-    found = discover(os.getpid(), root, proc)
+    tree = intel_laptop(tmp_path)
+    (tree.sys / "bus/i2c/drivers/ina3221/1-0040").mkdir(parents=True)
+    write(tree.proc / "driver/nvidia/version", "NVRM version")
+    found = discover(os.getpid(), tree)
     states = {source.source: source.state for source in found.sources}
     for name in ("nvml:gpu", "ina3221:total", "battery:discharge"):
         assert states[name] is SourceState.UNSUPPORTED
@@ -43,7 +44,7 @@ def test_a_mouse_battery_and_a_driver_without_devices_are_no_sources(tmp_path: P
     write(root / "class/power_supply/hid-mouse/type", "Battery")
     write(root / "class/power_supply/hid-mouse/scope", "Device")
     (root / "bus/i2c/drivers/ina3221").mkdir(parents=True)
-    names = {source.source for source in discover(os.getpid(), root, proc).sources}
+    names = {source.source for source in discover(os.getpid(), SystemTree(tmp_path)).sources}
     assert not names & {"nvml:gpu", "ina3221:total", "battery:discharge"}
 
 
@@ -61,9 +62,9 @@ def test_a_mouse_battery_and_a_driver_without_devices_are_no_sources(tmp_path: P
 def test_virtual_machines(tmp_path: Path, files: dict[str, str], expected: bool | None) -> None:
     for name, text in files.items():
         write(tmp_path / name, text)
-    assert virtual_machine(tmp_path / "sys", tmp_path / "proc") is expected
+    assert virtual_machine(SystemTree(tmp_path)) is expected
 
 
 def test_arm_features_count_as_flags(tmp_path: Path) -> None:
-    write(tmp_path / "cpuinfo", "processor\t: 0\nFeatures\t: fp asimddp i8mm")
-    assert cpu_flags(tmp_path) == {"fp", "asimddp", "i8mm"}
+    write(tmp_path / "proc/cpuinfo", "processor\t: 0\nFeatures\t: fp asimddp i8mm")
+    assert cpu_flags(SystemTree(tmp_path)) == {"fp", "asimddp", "i8mm"}

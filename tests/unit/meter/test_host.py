@@ -9,11 +9,12 @@ import psutil
 import pytest
 from sensor_trees import INTEL_CPUINFO, VM_CPUINFO, write
 
-from edgeagent.meter.host import HostFact, cpu_name, host_facts, host_record
+from edgeagent.meter.host.facts import HostFact, cpu_name, host_facts, host_record
+from edgeagent.meter.tree import SystemTree
 
 
-def facts(root: Path, proc: Path) -> dict[str, HostFact]:
-    return {fact.name: fact for fact in host_facts(root, proc)}
+def facts(root: Path) -> dict[str, HostFact]:
+    return {fact.name: fact for fact in host_facts(SystemTree(root))}
 
 
 def test_this_machine() -> None:
@@ -31,11 +32,11 @@ def test_memory_is_the_containers_limit_where_that_is_lower(tmp_path: Path) -> N
     write(proc / "self/cgroup", "0::/")
     write(root / "fs/cgroup/memory.max", str(10**9))
     write(root / "fs/cgroup/cpu.max", "150000 100000")
-    assert host_record(root, proc).memory_bytes == 10**9
-    assert facts(root, proc)["container limits"].value == "1.5 CPUs, 1.0 GB"
-    assert facts(root, proc)["memory"].note == "limited by the container"
+    assert host_record(SystemTree(tmp_path)).memory_bytes == 10**9
+    assert facts(tmp_path)["container limits"].value == "1.5 CPUs, 1.0 GB"
+    assert facts(tmp_path)["memory"].note == "limited by the container"
     write(root / "fs/cgroup/memory.max", str(1 << 60))
-    assert host_record(root, proc).memory_bytes == psutil.virtual_memory().total
+    assert host_record(SystemTree(tmp_path)).memory_bytes == psutil.virtual_memory().total
 
 
 @pytest.mark.parametrize(
@@ -55,12 +56,12 @@ def test_memory_is_the_containers_limit_where_that_is_lower(tmp_path: Path) -> N
 )
 def test_processor_names(tmp_path: Path, files: dict[str, str], name: str) -> None:
     for path, text in files.items():
-        write(tmp_path / path, text)
-    assert cpu_name(tmp_path) == name
+        write(tmp_path / "proc" / path, text)
+    assert cpu_name(SystemTree(tmp_path)) == name
 
 
 def test_a_system_that_tells_nothing_still_has_a_name(tmp_path: Path) -> None:
-    assert cpu_name(tmp_path)
+    assert cpu_name(SystemTree(tmp_path))
 
 
 @pytest.mark.parametrize(("driver", "held_down"), [("acpi-cpufreq", True), ("intel_pstate", False)])
@@ -68,27 +69,27 @@ def test_powersave_means_different_things(tmp_path: Path, driver: str, held_down
     policy = tmp_path / "sys/devices/system/cpu/cpufreq/policy0"
     write(policy / "scaling_governor", "powersave")
     write(policy / "scaling_driver", driver)
-    governor = facts(tmp_path / "sys", tmp_path / "proc")["governor"]
+    governor = facts(tmp_path)["governor"]
     assert governor.value == "powersave"
     assert bool(governor.note) is held_down
 
 
 def test_an_empty_tree_gives_unknowns_and_no_errors(tmp_path: Path) -> None:
-    found = facts(tmp_path / "sys", tmp_path / "proc")
+    found = facts(tmp_path)
     for name in ("governor", "instructions", "machine"):
         assert found[name].value is None, name
 
 
 def test_instructions_and_virtual_machine(tmp_path: Path) -> None:
-    root, proc = tmp_path / "sys", tmp_path / "proc"
+    proc = tmp_path / "proc"
     write(proc / "cpuinfo", VM_CPUINFO)
-    assert facts(root, proc)["instructions"].value == "avx2"
-    assert facts(root, proc)["machine"].value == "virtual"
+    assert facts(tmp_path)["instructions"].value == "avx2"
+    assert facts(tmp_path)["machine"].value == "virtual"
     write(proc / "cpuinfo", "Features\t: fp asimd asimddp i8mm")
-    assert facts(root, proc)["instructions"].value == "dotprod, i8mm"
+    assert facts(tmp_path)["instructions"].value == "dotprod, i8mm"
     write(proc / "cpuinfo", "flags\t: fpu sse2")
-    assert facts(root, proc)["instructions"].value == "none"
-    assert facts(root, proc)["machine"].value == "bare metal"
+    assert facts(tmp_path)["instructions"].value == "none"
+    assert facts(tmp_path)["machine"].value == "bare metal"
 
 
 @pytest.mark.parametrize(
@@ -103,9 +104,9 @@ def test_power_supply(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, battery: object, value: str
 ) -> None:
     monkeypatch.setattr(psutil, "sensors_battery", lambda: battery, raising=False)
-    assert facts(tmp_path, tmp_path)["power supply"].value == value
+    assert facts(tmp_path)["power supply"].value == value
 
 
 def test_a_system_without_battery_support(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delattr(psutil, "sensors_battery", raising=False)
-    assert facts(tmp_path, tmp_path)["power supply"].value is None
+    assert facts(tmp_path)["power supply"].value is None

@@ -12,8 +12,9 @@ import psutil
 import pytest
 from sensor_trees import overlay, write
 
-from edgeagent.meter.process import discover_process, reset_rss_peak
+from edgeagent.meter.memory.process import discover_process, reset_rss_peak
 from edgeagent.meter.protocol import Meter, MeterError
+from edgeagent.meter.tree import SystemTree
 from edgeagent.record.samples import Scope, SourceState
 
 STATUS = """Name:\tpython
@@ -37,10 +38,11 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    write(tmp_path / "7/status", STATUS)
-    write(tmp_path / "7/smaps_rollup", ROLLUP)
-    write(tmp_path / "meminfo", MEMINFO)
-    return tmp_path
+    folder = tmp_path / "proc"
+    write(folder / "7/status", STATUS)
+    write(folder / "7/smaps_rollup", ROLLUP)
+    write(folder / "meminfo", MEMINFO)
+    return folder
 
 
 def by_name(meters: tuple[Meter, ...]) -> dict[str, Meter]:
@@ -48,7 +50,7 @@ def by_name(meters: tuple[Meter, ...]) -> dict[str, Meter]:
 
 
 def test_values_of_a_known_tree(proc: Path) -> None:
-    found = discover_process(7, proc)
+    found = discover_process(7, SystemTree(proc.parent))
     values = {name: meter.read().value / 1024 for name, meter in by_name(found.meters).items()}
     assert values == {
         "process:rss": 200,
@@ -67,7 +69,7 @@ def test_values_of_a_known_tree(proc: Path) -> None:
 
 
 def test_one_look_serves_every_meter_once_and_a_second_read_looks_again(proc: Path) -> None:
-    meters = by_name(discover_process(7, proc).meters)
+    meters = by_name(discover_process(7, SystemTree(proc.parent)).meters)
     rss, peak = meters["process:rss"], meters["process:rss_peak"]
     rss.read()
     peak.read()
@@ -79,7 +81,7 @@ def test_one_look_serves_every_meter_once_and_a_second_read_looks_again(proc: Pa
 
 
 def test_the_slow_file_is_read_once_a_second_at_most(proc: Path) -> None:
-    meters = by_name(discover_process(7, proc).meters)
+    meters = by_name(discover_process(7, SystemTree(proc.parent)).meters)
     assert meters["process:rss"].min_interval_s == 0
     assert meters["process:pss"].min_interval_s >= 1
 
@@ -88,7 +90,9 @@ def test_missing_values_and_files_are_told_apart(proc: Path) -> None:
     write(proc / "7/status", STATUS.replace("RssAnon", "Other"))
     states = {
         source.source: source.state
-        for source in discover_process(7, proc, overlay({"smaps_rollup": errno.EACCES})).sources
+        for source in discover_process(
+            7, SystemTree(proc.parent, overlay({"smaps_rollup": errno.EACCES}))
+        ).sources
     }
     assert states["process:rss_anon"] is SourceState.UNSUPPORTED
     assert states["process:pss"] is SourceState.PERMISSION
@@ -97,14 +101,14 @@ def test_missing_values_and_files_are_told_apart(proc: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "VmRSS: lots kB\n", "VmRSS\n", "\x00\xff"])
 def test_a_zombie_or_nonsense_is_a_meter_error_never_a_zero(proc: Path, text: str) -> None:
-    meter = by_name(discover_process(7, proc).meters)["process:rss"]
+    meter = by_name(discover_process(7, SystemTree(proc.parent)).meters)["process:rss"]
     write(proc / "7/status", text)
     with pytest.raises(MeterError, match="process:rss"):
         meter.read()
 
 
 def test_without_proc_psutil_answers(tmp_path: Path) -> None:
-    found = discover_process(os.getpid(), tmp_path)
+    found = discover_process(os.getpid(), SystemTree(tmp_path))
     meters = by_name(found.meters)
     rss = psutil.Process().memory_info().rss
     assert meters["process:rss"].read().value == pytest.approx(rss, rel=0.2)
@@ -117,7 +121,10 @@ def test_without_proc_psutil_answers(tmp_path: Path) -> None:
 def test_a_process_that_does_not_exist_is_absent(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    sources = {source.source: source for source in discover_process(child.pid, tmp_path).sources}
+    sources = {
+        source.source: source
+        for source in discover_process(child.pid, SystemTree(tmp_path)).sources
+    }
     assert sources["process:rss"].state is SourceState.ABSENT
     assert sources["system:memory_available"].state is SourceState.OK
 
@@ -165,4 +172,4 @@ def test_the_peak_can_start_anew() -> None:
 
 
 def test_the_peak_cannot_start_anew_without_proc(tmp_path: Path) -> None:
-    assert reset_rss_peak(tmp_path) is False
+    assert reset_rss_peak(SystemTree(tmp_path)) is False

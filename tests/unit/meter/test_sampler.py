@@ -18,8 +18,8 @@ import pytest
 
 from edgeagent.clock import NS_PER_S, now_ns
 from edgeagent.errors import ResourceError
-from edgeagent.meter import sampler as sampler_module
-from edgeagent.meter.sampler import Sampler
+from edgeagent.meter.sampler import control as sampler_module
+from edgeagent.meter.sampler.control import Sampler
 from edgeagent.record import jsonl
 from edgeagent.record.run import HostRecord, RunConfig, SampleBatch
 from edgeagent.record.samples import Sample
@@ -57,7 +57,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 PARENT = """
 import json, os, pathlib, sys, time
-from edgeagent.meter.sampler import Sampler
+from edgeagent.meter.sampler.control import Sampler
 from edgeagent.record.run import RunConfig
 config = RunConfig.model_validate_json(sys.argv[2])
 try:
@@ -220,7 +220,7 @@ def test_a_sampler_that_is_killed_is_told_and_its_batches_stay_whole(tmp_path: P
     out = tmp_path / "samples.jsonl"
     with Sampler(pid=os.getpid(), out=out, config=CONFIG, interval_s=0.02) as sampler:
         time.sleep(1.3)
-        (child,) = [p for p in psutil.Process().children() if "sampler_main" in str(p.cmdline())]
+        (child,) = [p for p in psutil.Process().children() if "sampler.main" in str(p.cmdline())]
         child.kill()
     assert sampler.summary is not None
     assert "ended early: exit status -9" in sampler.summary.error
@@ -231,7 +231,7 @@ def test_it_ends_with_the_measured_process_even_if_the_pipe_stays_open(tmp_path:
     out = tmp_path / "samples.jsonl"
     measured = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
     with Sampler(pid=measured.pid, out=out, config=CONFIG, interval_s=0.02) as sampler:
-        (child,) = [p for p in psutil.Process().children() if "sampler_main" in str(p.cmdline())]
+        (child,) = [p for p in psutil.Process().children() if "sampler.main" in str(p.cmdline())]
         with measured:
             pass
         assert wait_until(lambda: child.status() == psutil.STATUS_ZOMBIE, 5)
@@ -307,7 +307,7 @@ def test_impossible_intervals(tmp_path: Path, interval_s: float) -> None:
 
 def test_the_sampler_loads_no_runtime() -> None:
     code = (
-        "import json, sys, edgeagent.meter.sampler_main; "
+        "import json, sys, edgeagent.meter.sampler.main; "
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

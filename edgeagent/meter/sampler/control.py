@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from edgeagent.config.child import child_options, python_module
 from edgeagent.errors import ResourceError
-from edgeagent.meter.sampler_job import SamplerJob, SamplerMessage, SamplerSummary
+from edgeagent.meter.sampler.job import SamplerJob, SamplerMessage, SamplerSummary
 from edgeagent.record import jsonl
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
@@ -160,7 +160,7 @@ class _Child:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         try:
             self._process = subprocess.Popen(
-                python_module("edgeagent.meter.sampler_main"),
+                python_module("edgeagent.meter.sampler.main"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,

@@ -9,10 +9,10 @@ from threading import Event
 
 from edgeagent.clock import NS_PER_S, now_ns, to_seconds
 from edgeagent.meter.protocol import Discovery, Meter, MeterError
-from edgeagent.meter.sampler_job import SamplerJob, SamplerSummary
+from edgeagent.meter.sampler.job import SamplerJob, SamplerSummary
 from edgeagent.record import jsonl
 from edgeagent.record.run import SampleBatch
-from edgeagent.record.samples import Sample
+from edgeagent.record.samples import ReadFailure, Sample
 
 BATCH_NS = NS_PER_S
 """A batch is written about once a second: a crash loses no more than that."""
@@ -28,6 +28,7 @@ class SamplingLoop:
         self._out = Path(job.out)
         self._interval_ns = max(1, round(job.interval_s * NS_PER_S))
         self._pending: list[Sample] = []
+        self._failures: list[ReadFailure] = []
         self._pending_gap_ns = 0
         self._last_read_ns: dict[str, int] = {}
         self._batches = self._samples = self._largest_gap_ns = 0
@@ -89,8 +90,13 @@ class SamplingLoop:
     def _read(self, meter: Meter) -> None:
         try:
             sample = meter.read()
-        except MeterError:
-            return  # a hole in the readings; the gap of the next one tells its length
+        except MeterError as error:
+            self._failures.append(
+                ReadFailure(
+                    source=meter.info.source, t_ns=now_ns(), state=error.state, reason=error.reason
+                )
+            )
+            return
         last_ns = self._last_read_ns.get(sample.source)
         if last_ns is not None and meter.min_interval_s <= 0:
             self._pending_gap_ns = max(self._pending_gap_ns, sample.t_ns - last_ns)
@@ -98,13 +104,14 @@ class SamplingLoop:
         self._pending.append(sample)
 
     def _flush(self) -> None:
-        if not self._pending:
+        if not self._pending and not self._failures:
             return
         batch = SampleBatch(
             config=self._job.config,
             session=self._job.session,
             sources=self._discovery.sources,
             samples=tuple(self._pending),
+            failures=tuple(self._failures),
             largest_gap_ns=self._pending_gap_ns,
         )
         jsonl.append(self._out, batch)
@@ -112,6 +119,7 @@ class SamplingLoop:
         self._samples += len(self._pending)
         self._largest_gap_ns = max(self._largest_gap_ns, self._pending_gap_ns)
         self._pending.clear()
+        self._failures.clear()
         self._pending_gap_ns = 0
 
 

@@ -21,15 +21,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeagent.clock import now_ns
+from edgeagent.meter.host.virtual import virtual_machine
 from edgeagent.meter.protocol import Discovery, MeterError
-from edgeagent.meter.sysfs import Reader, read_or_none, read_text, state_of
-from edgeagent.meter.virtual import virtual_machine
+from edgeagent.meter.tree import THIS_MACHINE, Reader, SystemTree, read_text, state_of
 from edgeagent.record.samples import Sample, SampleKind, Scope, SourceInfo, SourceState
 
 _J_PER_UJ = 1e-6
 _ZONE = re.compile(r"(?P<type>[a-z-]*rapl[a-z-]*):(?P<zone>[0-9a-f]+)(?::[0-9a-f]+)?")
 _COUNTER_STEPS = (1 << 32) - 1
 """The counter is a 32-bit register (Intel SDM vol. 3B, MSR_PKG_ENERGY_STATUS; AMD alike)."""
+
+MAX_PACKAGE_POWER_W = 1000.0
+"""No processor package draws more; bounds how much energy can hide between two readings."""
+
+_TOTALS = {Scope.PACKAGE: "cpu", Scope.SYSTEM: "system"}
+"""Packages add up to the processor; the platform stands alone; memory rails are parts."""
 
 _STILL_S = 0.02
 """Counters move about every millisecond; one that stands at zero for this long is not wired."""
@@ -54,7 +60,7 @@ class RaplMeter:
         try:
             value_uj = int(self.read_file(self.path))
         except OSError as error:
-            raise MeterError(f"{self.path}: {error.strerror or error}") from error
+            raise MeterError(f"{self.path}: {error.strerror or error}", state_of(error)) from error
         except ValueError as error:
             raise MeterError(f"{self.path} holds no number") from error
         t1_ns = now_ns()
@@ -68,41 +74,39 @@ class RaplMeter:
         )
 
 
-def discover_rapl(
-    root: Path = Path("/sys"), proc: Path = Path("/proc"), read: Reader = read_text
-) -> Discovery:
+def discover_rapl(tree: SystemTree = THIS_MACHINE) -> Discovery:
     """Find the counters and probe each by reading a value."""
     meters: dict[str, RaplMeter] = {}
     sources: dict[str, SourceInfo] = {}
-    for zone in _zones(root):
-        described = _describe(zone, read)
+    for zone in _zones(tree):
+        described = _describe(zone, tree)
         if described is None or described[0] in meters:
             continue
         source, scope = described
-        info, meter = _probe(zone, source, scope, read)
+        info, meter = _probe(zone, source, scope, tree)
         if meter is not None:
             meters[source] = meter
             sources[source] = info
         else:  # keep the first reason: the duplicate under another type rarely tells more
             sources.setdefault(source, info)
     if not any(source.startswith("rapl:package-") for source in sources):
-        sources = {"rapl:package": _no_package(root, proc, read), **sources}
+        sources = {"rapl:package": _no_package(tree), **sources}
     return Discovery(tuple(meters.values()), tuple(sources.values()))
 
 
-def _zones(root: Path) -> list[Path]:
+def _zones(tree: SystemTree) -> list[Path]:
     """Return the zones, those of the memory-mapped duplicate interface last."""
     try:
-        found = list((root / "class" / "powercap").iterdir())
+        found = list((tree.sys / "class" / "powercap").iterdir())
     except OSError:
         return []
     zones = [path for path in found if _ZONE.fullmatch(path.name)]
     return sorted(zones, key=lambda path: ("mmio" in path.name, path.name))
 
 
-def _describe(zone: Path, read: Reader) -> tuple[str, Scope] | None:
+def _describe(zone: Path, tree: SystemTree) -> tuple[str, Scope] | None:
     """Return source name and scope of a zone, `None` for one that is part of another."""
-    name = read_or_none(zone / "name", read)
+    name = tree.text(zone / "name")
     if name is None:
         return None
     if name.startswith("package-"):
@@ -110,15 +114,15 @@ def _describe(zone: Path, read: Reader) -> tuple[str, Scope] | None:
     if name == "psys":
         return "rapl:psys", Scope.SYSTEM
     if name == "dram":
-        parent = read_or_none(zone.parent / zone.name.rpartition(":")[0] / "name", read) or ""
+        parent = tree.text(zone.parent / zone.name.rpartition(":")[0] / "name") or ""
         return f"rapl:dram-{parent.removeprefix('package-') or '0'}", Scope.RAIL
     return None
 
 
 def _probe(
-    zone: Path, source: str, scope: Scope, read: Reader
+    zone: Path, source: str, scope: Scope, tree: SystemTree
 ) -> tuple[SourceInfo, RaplMeter | None]:
-    range_j = _range_j(zone, read)
+    range_j = _range_j(zone, tree)
     info = SourceInfo(
         source=source,
         quantity="energy_j",
@@ -126,13 +130,15 @@ def _probe(
         scope=scope,
         resolution=_resolution_j(range_j),
         counter_range=range_j,
+        total=_TOTALS.get(scope),
+        max_power_w=MAX_PACKAGE_POWER_W,
     )
     path = zone / "energy_uj"
     try:
-        values_uj = [int(read(path))]
+        values_uj = [int(tree.read(path))]
         if values_uj == [0]:
             time.sleep(_STILL_S)
-            values_uj.append(int(read(path)))
+            values_uj.append(int(tree.read(path)))
     except OSError as error:
         state = state_of(error)
         remedy = _permission_remedy(path) if state is SourceState.PERMISSION else ""
@@ -142,15 +148,15 @@ def _probe(
         return _failed(info, SourceState.UNSUPPORTED, f"{path} holds no number."), None
     if values_uj == [0, 0]:
         return _failed(info, SourceState.STALE, f"{path} stands still at zero."), None
-    return info, RaplMeter(info, path, read)
+    return info, RaplMeter(info, path, tree.read)
 
 
 def _failed(info: SourceInfo, state: SourceState, reason: str, remedy: str = "") -> SourceInfo:
     return info.model_copy(update={"state": state, "reason": reason, "remedy": remedy})
 
 
-def _range_j(zone: Path, read: Reader) -> float | None:
-    text = read_or_none(zone / "max_energy_range_uj", read) or ""
+def _range_j(zone: Path, tree: SystemTree) -> float | None:
+    text = tree.text(zone / "max_energy_range_uj") or ""
     return int(text) * _J_PER_UJ if text.isascii() and text.isdigit() and int(text) > 0 else None
 
 
@@ -170,13 +176,13 @@ def _permission_remedy(path: Path) -> str:
     )
 
 
-def _no_package(root: Path, proc: Path, read: Reader) -> SourceInfo:
+def _no_package(tree: SystemTree) -> SourceInfo:
     """Explain why there is no package counter at all."""
-    reason, remedy = f"There is no RAPL package zone in {root / 'class' / 'powercap'}.", ""
-    if virtual_machine(root, proc, read):
+    reason, remedy = f"There is no RAPL package zone in {tree.sys / 'class' / 'powercap'}.", ""
+    if virtual_machine(tree):
         reason += " This is a virtual machine: the hypervisor hides RAPL."
         remedy = "Measure on the bare device, or with an external power meter."
-    elif re.search(r"GenuineIntel|AuthenticAMD", read_or_none(proc / "cpuinfo", read) or ""):
+    elif re.search(r"GenuineIntel|AuthenticAMD", tree.text(tree.proc / "cpuinfo") or ""):
         remedy = "Load the kernel module intel_rapl_msr (it serves AMD processors too)."
     else:
         reason += " The processor's maker offers none."

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from edgeagent.config.cgroup import PROC, SYS, cpu_quota, memory_limit_bytes
+from edgeagent.config.cgroup import cpu_quota, memory_limit_bytes
 from edgeagent.config.cores import installed_physical_cores, usable_cores, usable_physical_cores
-from edgeagent.meter.sysfs import read_or_none
-from edgeagent.meter.virtual import cpu_flags, virtual_machine
+from edgeagent.meter.host.virtual import cpu_flags, virtual_machine
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree
 from edgeagent.record.run import HostRecord
 
 _ARM_CORES = {
@@ -66,53 +66,53 @@ class HostFact:
     note: str = ""
 
 
-def host_record(root: Path = SYS, proc: Path = PROC) -> HostRecord:
+def host_record(tree: SystemTree = THIS_MACHINE) -> HostRecord:
     """Describe this machine; memory is a container's limit where that is lower."""
     installed = int(psutil.virtual_memory().total)
-    limit = memory_limit_bytes(root, proc)
+    limit = memory_limit_bytes(tree.sys, tree.proc)
     return HostRecord(
         os=f"{platform.system()} {platform.release()}",
         machine=platform.machine(),
-        cpu=cpu_name(proc),
+        cpu=cpu_name(tree),
         cores_physical=installed_physical_cores(),
-        cores_usable=usable_cores(root, proc),
+        cores_usable=usable_cores(tree.sys, tree.proc),
         memory_bytes=installed if limit is None else min(installed, limit),
         python=platform.python_version(),
     )
 
 
-def cpu_name(proc: Path = PROC) -> str:
+def cpu_name(tree: SystemTree = THIS_MACHINE) -> str:
     """Return the processor's name as the system gives it, the architecture if it gives none.
 
     Linux: `/proc/cpuinfo`, or the board's name and the core's part number on Arm; macOS:
     `sysctl machdep.cpu.brand_string`; Windows: the registry.
     """
-    return _cpu_name_linux(proc) or _cpu_name_system() or platform.processor() or platform.machine()
+    return _cpu_name_linux(tree) or _cpu_name_system() or platform.processor() or platform.machine()
 
 
-def host_facts(root: Path = SYS, proc: Path = PROC) -> tuple[HostFact, ...]:
+def host_facts(tree: SystemTree = THIS_MACHINE) -> tuple[HostFact, ...]:
     """Tell what about this machine changes figures; nothing here raises."""
     return (
-        _cores(root, proc),
-        _instructions(proc),
-        _memory(root, proc),
-        _swap(root),
-        _governor(root),
-        _virtual(root, proc),
+        _cores(tree),
+        _instructions(tree),
+        _memory(tree),
+        _swap(tree),
+        _governor(tree),
+        _virtual(tree),
         _power_supply(),
-        _load(root, proc),
-        _container(root, proc),
+        _load(tree),
+        _container(tree),
     )
 
 
-def _cpu_name_linux(proc: Path) -> str | None:
+def _cpu_name_linux(tree: SystemTree) -> str | None:
     fields: dict[str, str] = {}
-    for line in (read_or_none(proc / "cpuinfo") or "").splitlines():
+    for line in (tree.text(tree.proc / "cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     if name := fields.get("model name") or fields.get("Hardware"):
         return re.sub(r"\s+", " ", name)
-    board = (read_or_none(proc / "device-tree" / "model") or "").strip("\x00 ")
+    board = (tree.text(tree.proc / "device-tree" / "model") or "").strip("\x00 ")
     core = ""
     with contextlib.suppress(KeyError, ValueError):
         if int(fields["CPU implementer"], 16) == 0x41:
@@ -138,15 +138,18 @@ def _cpu_name_system() -> str | None:
     return None
 
 
-def _cores(root: Path, proc: Path) -> HostFact:
-    logical, physical = usable_cores(root, proc), usable_physical_cores(root, proc)
+def _cores(tree: SystemTree) -> HostFact:
+    logical, physical = (
+        usable_cores(tree.sys, tree.proc),
+        usable_physical_cores(tree.sys, tree.proc),
+    )
     installed = os.cpu_count() or logical
     note = f"{installed} are installed" if installed > logical else ""
     return HostFact("cores", f"{logical} usable, {physical} physical", note)
 
 
-def _instructions(proc: Path) -> HostFact:
-    flags = cpu_flags(proc)
+def _instructions(tree: SystemTree) -> HostFact:
+    flags = cpu_flags(tree)
     if not flags:
         return HostFact("instructions", None)
     found = [ours for name, ours in _MATMUL_FEATURES.items() if name in flags]
@@ -155,48 +158,52 @@ def _instructions(proc: Path) -> HostFact:
     return HostFact("instructions", "none", "quantized matrix products will be slow")
 
 
-def _memory(root: Path, proc: Path) -> HostFact:
+def _memory(tree: SystemTree) -> HostFact:
     memory = psutil.virtual_memory()
-    limit = memory_limit_bytes(root, proc)
+    limit = memory_limit_bytes(tree.sys, tree.proc)
     total = memory.total if limit is None else min(memory.total, limit)
     note = "limited by the container" if total < memory.total else ""
     available = min(memory.available, total)
     return HostFact("memory", f"{_gb(available)} of {_gb(total)} available", note)
 
 
-def _swap(root: Path) -> HostFact:
+def _swap(tree: SystemTree) -> HostFact:
     try:
         swap = psutil.swap_memory()
     except (OSError, RuntimeError, psutil.Error):
         return HostFact("swap", None)
     if swap.total == 0:
         return HostFact("swap", "none")
-    zram = any((root / "block").glob("zram*"))
+    zram = any((tree.sys / "block").glob("zram*"))
     note = "in use: figures of memory and time may be too low or too high" if swap.used else ""
     return HostFact(
         "swap", f"{_gb(swap.used)} of {_gb(swap.total)} used{', zram' if zram else ''}", note
     )
 
 
-def _governor(root: Path) -> HostFact:
-    policies = sorted((root / "devices" / "system" / "cpu" / "cpufreq").glob("policy*"))
-    governors = {read_or_none(policy / "scaling_governor") for policy in policies} - {None}
+def _governor(tree: SystemTree) -> HostFact:
+    policies = sorted((tree.sys / "devices" / "system" / "cpu" / "cpufreq").glob("policy*"))
+    governors = {tree.text(policy / "scaling_governor") for policy in policies} - {None}
     names = sorted(name for name in governors if name)
-    note = "clocks are held down" if "powersave" in names and not _drives_itself(policies) else ""
+    note = (
+        "clocks are held down"
+        if "powersave" in names and not _drives_itself(tree, policies)
+        else ""
+    )
     return HostFact("governor", ", ".join(names) or None, note)
 
 
-def _drives_itself(policies: list[Path]) -> bool:
+def _drives_itself(tree: SystemTree, policies: list[Path]) -> bool:
     """Tell whether `powersave` is the normal, load-driven mode (intel_pstate and amd-pstate-epp).
 
     Source: Linux `Documentation/admin-guide/pm/intel_pstate.rst` and `amd-pstate.rst`.
     """
-    drivers = {read_or_none(policy / "scaling_driver") for policy in policies}
+    drivers = {tree.text(policy / "scaling_driver") for policy in policies}
     return bool(drivers) and drivers <= {"intel_pstate", "amd-pstate-epp"}
 
 
-def _virtual(root: Path, proc: Path) -> HostFact:
-    virtual = virtual_machine(root, proc)
+def _virtual(tree: SystemTree) -> HostFact:
+    virtual = virtual_machine(tree)
     if virtual is None:
         return HostFact("machine", None)
     if virtual:
@@ -217,18 +224,18 @@ def _power_supply() -> HostFact:
     return HostFact("power supply", f"battery at {battery.percent:.0f} %", note)
 
 
-def _load(root: Path, proc: Path) -> HostFact:
+def _load(tree: SystemTree) -> HostFact:
     try:
         load = psutil.getloadavg()[0]
     except (AttributeError, OSError):
         return HostFact("load", None)
-    busy = load > 0.5 * usable_cores(root, proc)
+    busy = load > 0.5 * usable_cores(tree.sys, tree.proc)
     note = "other programs are busy: close them before measuring" if busy else ""
     return HostFact("load", f"{load:.2f} over the last minute", note)
 
 
-def _container(root: Path, proc: Path) -> HostFact:
-    quota, memory = cpu_quota(root, proc), memory_limit_bytes(root, proc)
+def _container(tree: SystemTree) -> HostFact:
+    quota, memory = cpu_quota(tree.sys, tree.proc), memory_limit_bytes(tree.sys, tree.proc)
     limits = [f"{quota:g} CPUs"] if quota is not None else []
     limits += [_gb(memory)] if memory is not None else []
     return HostFact("container limits", ", ".join(limits) or "none")

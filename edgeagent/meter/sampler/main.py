@@ -1,4 +1,4 @@
-"""The sampler process: `python -m edgeagent.meter.sampler_main`, started by `Sampler` only.
+"""The sampler process: `python -m edgeagent.meter.sampler.main`, started by `Sampler` only.
 
 It reads its job from standard input and samples until that pipe closes, which also happens when the
 parent dies in whatever way, or until the measured process is gone.
@@ -17,8 +17,8 @@ import psutil
 
 from edgeagent.errors import ResourceError
 from edgeagent.meter.discover import discover
-from edgeagent.meter.sampler_job import SamplerJob, SamplerMessage
-from edgeagent.meter.sampling import SamplingLoop, Stopwatch
+from edgeagent.meter.sampler.job import SamplerJob, SamplerMessage
+from edgeagent.meter.sampler.loop import SamplingLoop, Stopwatch
 
 _STDIN = 0
 _STDOUT = 1

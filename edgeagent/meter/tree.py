@@ -1,7 +1,8 @@
-"""Reading attributes of /sys and /proc, and what their errors mean for a source.
+"""The tree of files that a system tells about itself in, and what errors of reading it mean.
 
-Readers take the function that reads a file as a parameter: plain files of a test tree cannot raise
-ENODATA, EAGAIN or EACCES, an overlay function can.
+Readers of hardware take a `SystemTree`, so they can read another root than this machine's: a tree
+of a test, or a capture of another machine. Plain files cannot raise ENODATA, EAGAIN or EACCES; a
+tree with a reading function of its own can.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -37,12 +39,37 @@ def read_text(path: Path) -> str:
         os.close(descriptor)
 
 
-def read_or_none(path: Path, read: Reader = read_text) -> str | None:
-    """Return the stripped text of a file, `None` if it cannot be read."""
-    try:
-        return read(path).strip()
-    except (OSError, ValueError):
-        return None
+@dataclass(frozen=True, slots=True)
+class SystemTree:
+    """Where the files of a system are and how one is read.
+
+    Attributes:
+        root: Folder that stands for `/`.
+        read: Returns the text of one file below it; raises `OSError`.
+    """
+
+    root: Path = Path("/")
+    read: Reader = read_text
+
+    @property
+    def sys(self) -> Path:
+        """Where sysfs is mounted."""
+        return self.root / "sys"
+
+    @property
+    def proc(self) -> Path:
+        """Where procfs is mounted."""
+        return self.root / "proc"
+
+    def text(self, path: Path) -> str | None:
+        """Return the stripped text of a file, `None` if it cannot be read."""
+        try:
+            return self.read(path).strip()
+        except (OSError, ValueError):
+            return None
+
+
+THIS_MACHINE = SystemTree()
 
 
 def state_of(error: OSError) -> SourceState:

@@ -17,7 +17,7 @@ import psutil
 
 from edgeagent.clock import now_ns, to_seconds
 from edgeagent.meter.protocol import Discovery, Meter, MeterError
-from edgeagent.meter.sysfs import Reader, read_text, state_of
+from edgeagent.meter.tree import THIS_MACHINE, Reader, SystemTree, state_of
 from edgeagent.record.samples import Sample, SampleKind, Scope, SourceInfo, SourceState
 
 _STATUS_FIELDS = {
@@ -118,28 +118,28 @@ class SlowMemoryMeter(MemoryMeter):
         return max(_ROLLUP_INTERVAL_S, to_seconds(self._snapshot.width_ns) / _ROLLUP_DUTY)
 
 
-def discover_process(pid: int, proc: Path = Path("/proc"), read: Reader = read_text) -> Discovery:
+def discover_process(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
     """Find what can be told about the memory of process `pid`, probing each value."""
-    folder = proc / str(pid)
+    folder = tree.proc / str(pid)
     if not (folder / "status").exists():
         return _discover_portable(pid)
     groups: tuple[tuple[Path, type[MemoryMeter], Scope, _Fields], ...] = (
         (folder / "status", MemoryMeter, Scope.PROCESS, _STATUS_FIELDS),
         (folder / "smaps_rollup", SlowMemoryMeter, Scope.PROCESS, _ROLLUP_FIELDS),
-        (proc / "meminfo", MemoryMeter, Scope.SYSTEM, _SYSTEM_FIELDS),
+        (tree.proc / "meminfo", MemoryMeter, Scope.SYSTEM, _SYSTEM_FIELDS),
     )
     return Discovery.union(
-        _probe_all(Snapshot(_kib_table(path, read)), meter, scope, fields, str(path))
+        _probe_all(Snapshot(_kib_table(path, tree.read)), meter, scope, fields, str(path))
         for path, meter, scope, fields in groups
     )
 
 
-def reset_rss_peak(proc: Path = Path("/proc")) -> bool:
+def reset_rss_peak(tree: SystemTree = THIS_MACHINE) -> bool:
     """Start the peak resident memory (VmHWM) of this process anew; False where that is impossible.
 
     Writes 5 to `/proc/self/clear_refs` (Linux `Documentation/filesystems/proc.rst`).
     """
-    path = proc / "self" / "clear_refs"
+    path = tree.proc / "self" / "clear_refs"
     if not path.exists():
         return False
     try:

@@ -1,0 +1,1 @@
+"""Copies of a sensor tree: recorded on one machine, played back on another."""

@@ -1,0 +1,1 @@
+"""Sources of energy and power: one small file each."""

@@ -1,0 +1,1 @@
+"""Meters outside the device: recordings of power analysers and meters on the local network."""

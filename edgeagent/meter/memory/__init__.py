@@ -1,0 +1,1 @@
+"""Sources of memory readings: of processes, of the system and of accelerators."""
