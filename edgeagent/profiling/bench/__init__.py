@@ -1,0 +1,1 @@
+"""Benchmark of the raw engine and of the device's own ceilings."""
