@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from edgeagent.clock import now_ns, to_seconds
-from edgeagent.meter.protocol import Discovery, Meter, MeterError
-from edgeagent.meter.tree import THIS_MACHINE, Reader, SystemTree, state_of
-from edgeagent.record.samples import Sample, SampleKind, Scope, SourceInfo, SourceState
+from edgeagent.meter.protocol import Discovery
+from edgeagent.meter.snapshot import EVERY_TICK, Pace, Snapshot, probe
+from edgeagent.meter.tree import THIS_MACHINE, Reader, SystemTree
+from edgeagent.record.samples import SampleKind, Scope, SourceInfo
 
 _STATUS_FIELDS = {
     "process:rss": ("rss_bytes", ("VmRSS",)),
@@ -36,86 +36,8 @@ _SYSTEM_FIELDS = {
     "system:swap_free": ("swap_free_bytes", ("SwapFree",)),
 }
 
-_SHARE_NS = 10_000_000
-"""Sources of one file share a reading of it for at most this long."""
-
-_ROLLUP_INTERVAL_S = 1.0
-_ROLLUP_DUTY = 0.003
+_ROLLUP_PACE = Pace(interval_s=1.0, duty=0.003)
 """At 1 GB of resident memory one look costs about 20 ms, and it delays the process's own calls."""
-
-
-class Snapshot:
-    """One look at several values, shared by the meters that each take one of them.
-
-    A meter never gets the same look twice, so every reading is taken after it was asked for or
-    at most `_SHARE_NS` before, and it carries the time at which it was really taken.
-    """
-
-    def __init__(self, take: Callable[[], Mapping[str, float]]) -> None:
-        """Wrap `take`, which returns values in bytes and raises `OSError` or `psutil.Error`."""
-        self._take = take
-        self._values: Mapping[str, float] = {}
-        self._served: set[str] = set()
-        self._t0_ns = self._t1_ns = -_SHARE_NS
-
-    def sample(self, source: str, keys: tuple[str, ...]) -> Sample:
-        """Return the sum of `keys`; raises what `take` raises, `KeyError` for a missing value."""
-        if source in self._served or now_ns() - self._t1_ns > _SHARE_NS:
-            self._t0_ns = now_ns()
-            self._values = self._take()
-            self._t1_ns = now_ns()
-            self._served.clear()
-        self._served.add(source)
-        return Sample(
-            source=source,
-            t_ns=(self._t0_ns + self._t1_ns) // 2,
-            width_ns=self.width_ns,
-            value=sum(self._values[key] for key in keys),
-        )
-
-    @property
-    def width_ns(self) -> int:
-        """How long the last look took."""
-        return self._t1_ns - self._t0_ns
-
-
-class MemoryMeter:
-    """One value of a snapshot, in bytes."""
-
-    def __init__(self, info: SourceInfo, snapshot: Snapshot, keys: tuple[str, ...]) -> None:
-        """Take the sum of `keys` out of `snapshot`."""
-        self.info = info
-        self._snapshot = snapshot
-        self._keys = keys
-
-    @property
-    def min_interval_s(self) -> float:
-        """Reads are cheap."""
-        return 0.0
-
-    def probe(self) -> Sample:
-        """Read once; raises `OSError`, `psutil.Error` or `KeyError`."""
-        return self._snapshot.sample(self.info.source, self._keys)
-
-    def read(self) -> Sample:
-        """Read once.
-
-        Raises:
-            MeterError: The process is gone, or the system did not tell this value this time.
-        """
-        try:
-            return self.probe()
-        except (OSError, KeyError, psutil.Error) as error:
-            raise MeterError(f"{self.info.source}: {error}") from error
-
-
-class SlowMemoryMeter(MemoryMeter):
-    """A value whose cost grows with the process, so it is read more rarely then."""
-
-    @property
-    def min_interval_s(self) -> float:
-        """One second, or as long as it takes for the reads to be 0.3 % of the time."""
-        return max(_ROLLUP_INTERVAL_S, to_seconds(self._snapshot.width_ns) / _ROLLUP_DUTY)
 
 
 def discover_process(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
@@ -123,14 +45,14 @@ def discover_process(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
     folder = tree.proc / str(pid)
     if not (folder / "status").exists():
         return _discover_portable(pid)
-    groups: tuple[tuple[Path, type[MemoryMeter], Scope, _Fields], ...] = (
-        (folder / "status", MemoryMeter, Scope.PROCESS, _STATUS_FIELDS),
-        (folder / "smaps_rollup", SlowMemoryMeter, Scope.PROCESS, _ROLLUP_FIELDS),
-        (tree.proc / "meminfo", MemoryMeter, Scope.SYSTEM, _SYSTEM_FIELDS),
+    groups: tuple[tuple[Path, Pace, Scope, _Fields], ...] = (
+        (folder / "status", EVERY_TICK, Scope.PROCESS, _STATUS_FIELDS),
+        (folder / "smaps_rollup", _ROLLUP_PACE, Scope.PROCESS, _ROLLUP_FIELDS),
+        (tree.proc / "meminfo", EVERY_TICK, Scope.SYSTEM, _SYSTEM_FIELDS),
     )
     return Discovery.union(
-        _probe_all(Snapshot(_kib_table(path, tree.read)), meter, scope, fields, str(path))
-        for path, meter, scope, fields in groups
+        _probe_all(Snapshot(_kib_table(path, tree.read)), pace, scope, fields, str(path))
+        for path, pace, scope, fields in groups
     )
 
 
@@ -173,45 +95,29 @@ def _discover_portable(pid: int) -> Discovery:
     fields = {**_STATUS_FIELDS, **_ROLLUP_FIELDS}
     return Discovery.union(
         (
-            _probe_all(Snapshot(process_memory), MemoryMeter, Scope.PROCESS, fields, where),
-            _probe_all(Snapshot(system_memory), MemoryMeter, Scope.SYSTEM, _SYSTEM_FIELDS, where),
+            _probe_all(Snapshot(process_memory), EVERY_TICK, Scope.PROCESS, fields, where),
+            _probe_all(Snapshot(system_memory), EVERY_TICK, Scope.SYSTEM, _SYSTEM_FIELDS, where),
         )
     )
 
 
 def _probe_all(
-    snapshot: Snapshot,
-    meter_type: type[MemoryMeter],
-    scope: Scope,
-    fields: _Fields,
-    where: str,
+    snapshot: Snapshot, pace: Pace, scope: Scope, fields: _Fields, where: str
 ) -> Discovery:
-    meters: list[Meter] = []
-    sources: list[SourceInfo] = []
-    for source, (quantity, keys) in fields.items():
-        info = SourceInfo(
-            source=source,
-            quantity=quantity,
-            kind=SampleKind.SAMPLED,
-            scope=scope,
-            resolution=1024.0,
+    wanted = (
+        (
+            SourceInfo(
+                source=source,
+                quantity=quantity,
+                kind=SampleKind.SAMPLED,
+                scope=scope,
+                resolution=1024.0,
+            ),
+            keys,
         )
-        meter = meter_type(info, snapshot, keys)
-        state, reason = SourceState.OK, ""
-        try:
-            meter.probe()
-        except OSError as error:
-            state, reason = state_of(error), f"{where} cannot be read: {error.strerror or error}."
-        except psutil.AccessDenied:
-            state, reason = SourceState.PERMISSION, f"{where} is not readable for this user."
-        except psutil.Error:
-            state, reason = SourceState.ABSENT, "The process does not exist."
-        except KeyError:
-            state, reason = SourceState.UNSUPPORTED, f"{where} does not include it."
-        if state is SourceState.OK:
-            meters.append(meter)
-        sources.append(info.model_copy(update={"state": state, "reason": reason}))
-    return Discovery(tuple(meters), tuple(sources))
+        for source, (quantity, keys) in fields.items()
+    )
+    return probe(wanted, snapshot, pace, where)
 
 
 def _kib_table(path: Path, read: Reader) -> Callable[[], Mapping[str, float]]:
