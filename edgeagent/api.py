@@ -22,11 +22,13 @@ from edgeagent.agent.paradigms import PARADIGM_NAMES
 from edgeagent.agent.task import Silent
 from edgeagent.agent.tools.protocol import Tool
 from edgeagent.config.model import DEFAULT_MODEL
+from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.config.suites import load_suite
 from edgeagent.engine.protocol import EngineInfo
 from edgeagent.export.resolve import ensure_package
-from edgeagent.profiling.runner import OnProfileProgress, run_profile
+from edgeagent.profiling.progress import OnProfileProgress
+from edgeagent.profiling.runner import run_profile
 from edgeagent.profiling.settings import DEFAULT_SEED, ProfileSettings
 from edgeagent.profiling.workbench import Workbench, load_engine
 from edgeagent.record.manifest import Manifest
@@ -152,6 +154,7 @@ def profile(
     paradigms: Sequence[str] = PARADIGM_NAMES,
     suite: str | Path = "core",
     repeat: int = 1,
+    protocol: Protocol | None = None,
     seed: int = DEFAULT_SEED,
     out: str | Path | None = None,
     engine: EngineConfig | None = None,
@@ -166,7 +169,8 @@ def profile(
         model: A recipe's id, the path of a GGUF file, or a package folder.
         paradigms: What to compare.
         suite: Name of a shipped suite, or the path of one.
-        repeat: Repetitions of every task with every paradigm.
+        repeat: Repetitions of every task with every paradigm; short for `Protocol(repeat=...)`.
+        protocol: Repetitions, duration, warm-ups and rests; wins over `repeat`.
         seed: Seed of the order.
         out: Run folder, `None` to choose one below `runs/`.
         engine: Settings of the runtime.
@@ -180,7 +184,7 @@ def profile(
         package=ensure_package(model),
         suite=load_suite(suite),
         paradigms=tuple(paradigms),
-        repeat=repeat,
+        protocol=protocol or Protocol(repeat=repeat),
         seed=seed,
         engine=engine or EngineConfig(),
         budget=budget or Budget(),

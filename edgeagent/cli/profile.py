@@ -11,11 +11,13 @@ from edgeagent.agent.paradigms import PARADIGM_NAMES
 from edgeagent.cli.options import budget, budget_options, engine_config, engine_options
 from edgeagent.cli.package import get_package
 from edgeagent.cli.progress import ProgressDisplay, progress_display, quiet_option
+from edgeagent.cli.protocol_options import PROTOCOL_NAMES, protocol, protocol_options
 from edgeagent.config.model import DEFAULT_MODEL
 from edgeagent.config.suites import load_suite
 from edgeagent.errors import INTERRUPTED_EXIT_CODE
+from edgeagent.profiling.progress import ProfileProgress
 from edgeagent.profiling.run_folder import RunFolder
-from edgeagent.profiling.runner import ProfileProgress, run_profile
+from edgeagent.profiling.runner import run_profile
 from edgeagent.profiling.settings import DEFAULT_SEED, ProfileSettings, check_paradigms
 from edgeagent.record.run import TASKS_NAME
 from edgeagent.report.terminal import print_summary
@@ -38,13 +40,7 @@ Examples:
     help="What to compare, separated by commas.",
 )
 @click.option("--suite", default="core", show_default=True, help="A suite's name or folder.")
-@click.option(
-    "--repeat",
-    type=click.IntRange(1, 1000),
-    default=1,
-    show_default=True,
-    help="Repetitions of every task with every paradigm.",
-)
+@protocol_options
 @click.option(
     "--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Seed of the order of tasks."
 )
@@ -62,7 +58,6 @@ def command(
     model: str,
     paradigms: str,
     suite: str,
-    repeat: int,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -85,7 +80,7 @@ def command(
             package=get_package(model, display),
             suite=loaded_suite,
             paradigms=names,
-            repeat=repeat,
+            protocol=protocol(**{name: limits.pop(name) for name in PROTOCOL_NAMES}),
             seed=seed,
             engine=engine_config(ep, threads, spin),
             budget=budget(**limits),
@@ -118,7 +113,9 @@ class _ShownRun:
     def on_folder(self, folder: RunFolder, total: int) -> None:
         """Say where the run is recorded."""
         self._folder, self._total = folder.path, total
-        taken_up = f", {len(folder.done)} of {total} task runs are there" if folder.done else ""
+        taken_up = (
+            f", {len(folder.timings)} of {total} task runs are there" if folder.timings else ""
+        )
         self._display.note(f"recording in {folder.path}{taken_up}")
 
     def on_progress(self, progress: ProfileProgress) -> None:

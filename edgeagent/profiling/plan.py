@@ -1,4 +1,4 @@
-"""The order of a run: every task with every paradigm, shuffled under a seed."""
+"""The order of a run: each repetition has every task with every paradigm, shuffled."""
 
 from __future__ import annotations
 
@@ -31,21 +31,24 @@ class PlannedRun:
         return (self.task.id, self.paradigm, self.repetition)
 
 
-def make_plan(
-    tasks: Sequence[TaskSpec], paradigms: Sequence[str], repeat: int, seed: int
+def plan_repetition(
+    tasks: Sequence[TaskSpec], paradigms: Sequence[str], repetition: int, seed: int
 ) -> tuple[PlannedRun, ...]:
-    """Return all runs in a random order that depends on the arguments only.
+    """Return the runs of one repetition in a random order that depends on the arguments only.
 
     Repetitions follow one another and each is shuffled as a whole: a drift of the machine (heat,
     other load) then meets all paradigms alike, and an interrupted run has whole repetitions.
+
+    Args:
+        tasks: The tasks of the suite.
+        paradigms: What is compared.
+        repetition: From 0.
+        seed: Seed of the run.
     """
-    rng = random.Random(seed)
-    runs: list[PlannedRun] = []
-    for repetition in range(repeat):
-        pairs = [(task, paradigm) for task in tasks for paradigm in paradigms]
-        rng.shuffle(pairs)
-        runs += [
-            PlannedRun(len(runs) + index, task, paradigm, repetition)
-            for index, (task, paradigm) in enumerate(pairs)
-        ]
-    return tuple(runs)
+    pairs = [(task, paradigm) for task in tasks for paradigm in paradigms]
+    random.Random(f"{seed}/{repetition}").shuffle(pairs)
+    first = repetition * len(pairs)
+    return tuple(
+        PlannedRun(first + index, task, paradigm, repetition)
+        for index, (task, paradigm) in enumerate(pairs)
+    )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
+from edgeagent.clock import to_seconds
 from edgeagent.errors import RunDataError
 from edgeagent.record import jsonl
+from edgeagent.record.reference import REFERENCE_NAME
+from edgeagent.record.repetitions import Timing
 from edgeagent.record.run import (
     COLD_NAME,
     SAMPLES_NAME,
@@ -22,7 +25,7 @@ from edgeagent.record.run import (
 )
 
 RUNS_DIR = Path("runs")
-_FILES = (TASKS_NAME, COLD_NAME, SAMPLES_NAME)
+_FILES = (TASKS_NAME, COLD_NAME, SAMPLES_NAME, REFERENCE_NAME)
 
 
 @dataclass(frozen=True)
@@ -31,30 +34,36 @@ class RunFolder:
 
     Attributes:
         path: The folder.
-        done: Keys (task, paradigm, repetition) of the finished task runs.
+        timings: Of the finished task runs.
+        complete: Whether nothing is left to measure.
         cold: Paradigms whose cold start is recorded.
         session: Number for the sampler of this process.
     """
 
     path: Path
-    done: frozenset[tuple[str, str, int]]
+    timings: tuple[Timing, ...]
+    complete: bool
     cold: frozenset[str]
     session: int
 
 
-def open_run_folder(config: RunConfig, out: Path | None, total: int) -> RunFolder:
+IsComplete = Callable[[Sequence[Timing]], bool]
+"""Whether these task runs are all that the protocol asks for."""
+
+
+def open_run_folder(config: RunConfig, out: Path | None, is_complete: IsComplete) -> RunFolder:
     """Return the folder for a run, with torn last lines cut off.
 
     Args:
         config: Configuration of the run.
         out: The folder that the user named; `None` takes up the newest unfinished run of the same
             configuration below `runs/`, or else makes a new one there.
-        total: Number of task runs that make the run complete.
+        is_complete: Tells from the finished task runs whether the run is complete.
 
     Raises:
         RunDataError: `out` holds a run of another configuration or cannot be made.
     """
-    path = out or _unfinished(config, total) or _new_path(config)
+    path = out or _unfinished(config, is_complete) or _new_path(config)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,9 +82,11 @@ def open_run_folder(config: RunConfig, out: Path | None, total: int) -> RunFolde
             "another folder with --out."
         )
     samples = _read(path / SAMPLES_NAME, SampleBatch)
+    timings = _timings(path)
     return RunFolder(
         path=path,
-        done=_done(path),
+        timings=timings,
+        complete=is_complete(timings),
         cold=frozenset(record.paradigm for record in _read(path / COLD_NAME, ColdRecord)),
         session=max((batch.session + 1 for batch in samples), default=0),
     )
@@ -86,10 +97,17 @@ def _read(path: Path, record_type: type[jsonl.RecordT]) -> Iterator[jsonl.Record
         yield from jsonl.read(path, record_type)
 
 
-def _done(path: Path) -> frozenset[tuple[str, str, int]]:
-    return frozenset(
-        (record.task_id, record.paradigm, record.repetition)
-        for record in _read(path / TASKS_NAME, TaskRecord)
+def _timings(path: Path) -> tuple[Timing, ...]:
+    return tuple(timing_of(record) for record in _read(path / TASKS_NAME, TaskRecord))
+
+
+def timing_of(record: TaskRecord) -> Timing:
+    """Return how long a task run took."""
+    return Timing(
+        task_id=record.task_id,
+        paradigm=record.paradigm,
+        repetition=record.repetition,
+        e2e_s=to_seconds(record.spans[0].duration_ns) if record.spans else 0.0,
     )
 
 
@@ -104,7 +122,7 @@ def _first_config(path: Path) -> RunConfig | None:
     return None if first is None else first.config
 
 
-def _unfinished(config: RunConfig, total: int) -> Path | None:
+def _unfinished(config: RunConfig, is_complete: IsComplete) -> Path | None:
     """Return the newest folder below `runs/` whose run is this one and not complete."""
     if not RUNS_DIR.is_dir():
         return None
@@ -112,7 +130,7 @@ def _unfinished(config: RunConfig, total: int) -> Path | None:
         if not path.name.startswith(_stem(config)):
             continue
         try:
-            if _first_config(path) == config and len(_done(path)) < total:
+            if _first_config(path) == config and not is_complete(_timings(path)):
                 return path
         except RunDataError:
             continue  # damaged or of another version: left alone

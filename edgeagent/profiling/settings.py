@@ -12,6 +12,7 @@ from edgeagent.agent.formats import tool_format
 from edgeagent.agent.paradigms import PARADIGM_NAMES
 from edgeagent.config.cores import usable_physical_cores
 from edgeagent.config.package import Package
+from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.config.suites import Suite
 from edgeagent.errors import ConfigError
@@ -47,7 +48,7 @@ class ProfileSettings:
         package: The exported model.
         suite: The tasks.
         paradigms: What to compare, `base` first if it is among them.
-        repeat: Repetitions of every task with every paradigm.
+        protocol: How often and how long is measured.
         seed: Seed of the order.
         engine: Settings of the runtime.
         budget: Limits of one task.
@@ -57,7 +58,7 @@ class ProfileSettings:
     package: Package
     suite: Suite
     paradigms: tuple[str, ...] = PARADIGM_NAMES
-    repeat: int = 1
+    protocol: Protocol = field(default_factory=Protocol)
     seed: int = DEFAULT_SEED
     engine: EngineConfig = field(default_factory=EngineConfig)
     budget: Budget = field(default_factory=Budget)
@@ -67,11 +68,9 @@ class ProfileSettings:
         """Refuse what cannot be run.
 
         Raises:
-            ConfigError: A paradigm is unknown or named twice, or there is nothing to repeat.
+            ConfigError: A paradigm is unknown or named twice.
         """
         check_paradigms(self.paradigms)
-        if not 1 <= self.repeat <= 1000:
-            raise ConfigError(f"repeat is {self.repeat}; it must be from 1 to 1000.")
 
     def agent_budget(self) -> Budget:
         """Return the budget as it applies to this model."""
@@ -96,7 +95,8 @@ class ProfileSettings:
             suite=f"{self.suite.spec.name}@{self.suite.spec.version}",
             suite_sha256=self.suite.sha256,
             paradigms=self.paradigms,
-            repeat=self.repeat,
+            repeat=self.protocol.repeat,
+            protocol=self.protocol.model_dump(exclude={"repeat"}),
             seed=self.seed,
             budget=self.agent_budget().model_dump(),
             tool_call_format=tool_format(manifest.tool_call_format).name,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
+from pydantic import Field
+
 from edgeagent.record.base import SCHEMA_VERSION, Record
 from edgeagent.record.outcome import Outcome
 from edgeagent.record.samples import ReadFailure, Sample, SourceInfo
@@ -52,7 +54,8 @@ class RunConfig(Record):
         suite: Suite name and version, `core@1`.
         suite_sha256: SHA-256 over the suite's file and documents.
         paradigms: In the order they are reported; `base` is the reference of differences.
-        repeat: Repetitions of every task and paradigm.
+        repeat: Repetitions of every task and paradigm, at least.
+        protocol: The rest of the measuring protocol: what else had to be reached, warm-ups, rests.
         seed: Seed of the order and of sampling.
         budget: Turn, token, context and time limits, and whether agents are grounded.
         tool_call_format: How tools are called.
@@ -72,6 +75,7 @@ class RunConfig(Record):
     suite_sha256: str
     paradigms: tuple[str, ...]
     repeat: int
+    protocol: dict[str, int | float | None] = Field(default_factory=dict)
     seed: int
     budget: dict[str, int | float | bool | None]
     tool_call_format: str

@@ -8,7 +8,9 @@ import pytest
 
 from edgeagent.config.package import Package
 from edgeagent.config.suites import Suite, load_suite
+from edgeagent.profiling.settings import ProfileSettings
 from edgeagent.record.manifest import Manifest, SourceRecord, TensorGroup
+from edgeagent.record.run import RunConfig
 
 SUITE = """
 name = "tiny"
@@ -74,3 +76,9 @@ def package(tmp_path: Path) -> Package:
         tool_call_format="compact",
     )
     return Package(tmp_path / "package", manifest, "f" * 64)
+
+
+@pytest.fixture
+def settings_config(suite: Suite, package: Package) -> RunConfig:
+    """The configuration of a run with default settings."""
+    return ProfileSettings(package=package, suite=suite).run_config()

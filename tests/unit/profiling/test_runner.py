@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
+from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget
 from edgeagent.engine.scripted import ScriptedEngine
 from edgeagent.errors import ConfigError, EngineError, RunDataError
-from edgeagent.profiling.runner import ProfileProgress, run_profile
+from edgeagent.profiling.progress import ProfileProgress
+from edgeagent.profiling.runner import run_profile
 from edgeagent.profiling.settings import ProfileSettings
 from edgeagent.record import jsonl
 from edgeagent.record.outcome import FailureMode
+from edgeagent.record.reference import REFERENCE_NAME, ReferenceRecord
 from edgeagent.record.run import SAMPLES_NAME, TASKS_NAME, SampleBatch, TaskRecord
 from edgeagent.report.load import load_run
 from edgeagent.report.summary import summarize
@@ -190,9 +193,46 @@ def test_progress_counts_up_and_ends_complete(settings) -> None:
         ({"paradigms": ("base", "swarm")}, "no paradigm swarm"),
         ({"paradigms": ()}, "no paradigm"),
         ({"paradigms": ("base", "base")}, "twice"),
-        ({"repeat": 0}, "from 1 to 1000"),
     ],
 )
 def test_settings_that_cannot_run_are_refused(settings, changes, message) -> None:
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(settings, **changes)
+
+
+def test_repetitions_go_on_until_the_interval_is_narrow(settings) -> None:
+    protocol = Protocol(repeat=2, max_repeat=4, target_ci=1e-9, warm_ups=0)
+    settings = dataclasses.replace(settings, protocol=protocol)
+    seen: list[ProfileProgress] = []
+    result = run_profile(settings, seen.append, open_engine=scripted())
+    assert result.measured == 4 * 6
+    assert {record.repetition for record in records(settings)} == {0, 1, 2, 3}
+    assert [progress.note for progress in seen if "repetition 3 follows" in progress.note]
+    assert records(settings)[0].config.protocol["target_ci"] == 1e-9
+    again = run_profile(settings, open_engine=scripted())
+    assert (again.measured, again.resumed) == (0, 24)
+
+
+def test_an_interrupted_run_with_a_target_goes_on_where_it_was(settings) -> None:
+    protocol = Protocol(repeat=2, max_repeat=3, target_ci=1e-9, warm_ups=0)
+    settings = dataclasses.replace(settings, protocol=protocol)
+    with pytest.raises(KeyboardInterrupt):
+        run_profile(settings, open_engine=scripted(interrupt_after(14)))
+    kept = len(records(settings))
+    assert 6 < kept < 18
+    assert run_profile(settings, open_engine=scripted()).measured == 18 - kept
+    assert len({(r.task_id, r.paradigm, r.repetition) for r in records(settings)}) == 18
+
+
+def test_the_machine_itself_is_measured_between_tasks(settings) -> None:
+    run_profile(settings, open_engine=scripted())
+    found = list(jsonl.read(settings.out / REFERENCE_NAME, ReferenceRecord))
+    assert len(found) >= 2
+    tasks = records(settings)
+    assert found[0].t1_ns <= tasks[0].spans[0].t0_ns
+    assert found[-1].t0_ns >= tasks[-1].spans[0].t1_ns
+    for record in found:  # never beside a task
+        assert not any(
+            task.spans[0].t0_ns < record.t1_ns and record.t0_ns < task.spans[0].t1_ns
+            for task in tasks
+        )
