@@ -1,4 +1,4 @@
-"""What a benchmark of the raw engine measures, and every figure that it read.
+"""What a benchmark of the raw engine measures, and what one measurement reads.
 
 Nothing here is derived: rates, medians, intervals and utilizations are computed by the report.
 """
@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edgeagent.clock import NS_PER_S
 from edgeagent.record.base import Record
 
 CellKind = Literal["prefill", "decode", "text"]
@@ -82,6 +83,7 @@ class Reading(Record):
             between two tokens, 0 where several were accepted at once. Empty for `prefill`.
         drafted: Tokens that speculation guessed.
         accepted: Guesses that were right.
+        token_ids: The answer of a `text` cell, to see whether two settings say the same.
         memory: Of the process; the peak is that of this repetition, `None` if not looked at.
     """
 
@@ -92,6 +94,7 @@ class Reading(Record):
     step_ns: tuple[int, ...] = ()
     drafted: int = 0
     accepted: int = 0
+    token_ids: tuple[int, ...] = ()
     memory: MemoryReading | None = None
 
 
@@ -119,3 +122,28 @@ class LoadReading(Record):
     def load_ns(self) -> int:
         """How long loading took."""
         return self.t1_ns - self.t0_ns
+
+
+class CeilingReading(Record):
+    """One block of work that only one limit of the device holds back.
+
+    Attributes:
+        kernel: `read:...` for a way of reading memory, `matmul:...` for a product of integers.
+        round: From 0.
+        threads: That worked.
+        amount: Bytes read, or operations: a multiplication and an addition are two.
+        t0_ns: When the first thread began.
+        t1_ns: When the last one ended.
+    """
+
+    kernel: str
+    round: int
+    threads: int
+    amount: int
+    t0_ns: int
+    t1_ns: int
+
+    @property
+    def rate(self) -> float:
+        """Bytes or operations per second."""
+        return self.amount * NS_PER_S / max(1, self.t1_ns - self.t0_ns)

@@ -140,11 +140,13 @@ class CellRunner:
         prefilled_ns = before_ns = now_ns()
         ttft_ns: int | None = None
         steps: list[int] = []
+        said: list[int] = []
         drafted = accepted = 0
         for event in session.decode(DecodeParams(max_new_tokens=cell.tokens)):
             if ttft_ns is None:
                 ttft_ns = event.t_ns - t0_ns
             steps.append(event.t_ns - before_ns)
+            said.append(event.token_id)
             before_ns = event.t_ns
             drafted += event.drafted
             accepted += event.accepted
@@ -156,6 +158,7 @@ class CellRunner:
             step_ns=tuple(steps),
             drafted=drafted,
             accepted=accepted,
+            token_ids=tuple(said),
         )
 
     def _rewind_to_depth(self, session: SteppedSession, depth: int) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from edgeagent.config.run import EngineConfig
 from edgeagent.record.base import Record
-from edgeagent.record.bench import Cell, LoadReading, Reading
+from edgeagent.record.bench import CeilingReading, Cell, LoadReading, Reading
 
 MAX_SEED = (1 << 32) - 1
 
@@ -89,3 +89,33 @@ class WorkerReply(Record):
     token_ids: tuple[int, ...] | None = None
     failed: str | None = None
     exhausted: bool = False
+
+
+class CeilingJob(Record):
+    """What a process that measures the device's limits is started with.
+
+    Attributes:
+        threads: As many as the engine uses.
+        allow_spinning: As in the engine's settings.
+        round: Of the benchmark.
+        seed: Of the order of kernels.
+    """
+
+    threads: int = Field(ge=1)
+    allow_spinning: bool = True
+    round: int = 0
+    seed: int = 0
+
+
+class CeilingReply(Record):
+    """What it found.
+
+    Attributes:
+        readings: Every block.
+        notes: Why something was not measured.
+        failed: One sentence if nothing was.
+    """
+
+    readings: tuple[CeilingReading, ...] = ()
+    notes: tuple[str, ...] = ()
+    failed: str | None = None
