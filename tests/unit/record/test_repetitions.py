@@ -21,7 +21,7 @@ def test_quantiles(degrees: int, quantile: float) -> None:
 
 def test_quantiles_between_whole_degrees_lie_between_their_neighbours() -> None:
     assert t975(2) > t975(2.5) > t975(3)
-    assert t975(2.5) == pytest.approx(3.558, abs=0.05)
+    assert t975(2.5) == pytest.approx(3.5747, rel=0.02)  # by numerical integration
     with pytest.raises(ValueError, match="at least one"):
         t975(0.5)
 
