@@ -39,6 +39,37 @@ def memory_limit_bytes(root: Path = SYS, proc: Path = PROC) -> int | None:
     return min((limit for limit in limits if 0 < limit < _NO_MEMORY_LIMIT), default=None)
 
 
+def memory_headroom_bytes(root: Path = SYS, proc: Path = PROC) -> int | None:
+    """Return how much more memory the process's group may use, `None` if it is not limited.
+
+    Pages of files that were not used lately are dropped before the limit is felt, so they do not
+    count as used.
+    """
+    rooms = [
+        _headroom(folder, "memory.max", "memory.current", "inactive_file")
+        for folder in _folders(root, proc, "")
+    ]
+    rooms += [
+        _headroom(folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        for folder in _folders(root, proc, "memory")
+    ]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _headroom(folder: Path, limit_name: str, used_name: str, droppable_name: str) -> int | None:
+    limit, used = _word(folder / limit_name), _word(folder / used_name)
+    if not (limit.isascii() and limit.isdigit() and used.isascii() and used.isdigit()):
+        return None
+    if not 0 < int(limit) < _NO_MEMORY_LIMIT:
+        return None
+    statistics = dict(
+        line.split(" ", 1) for line in _text(folder / "memory.stat").splitlines() if " " in line
+    )
+    droppable = statistics.get(droppable_name, "")
+    dropped = int(droppable) if droppable.isascii() and droppable.isdigit() else 0
+    return max(0, int(limit) - max(0, int(used) - dropped))
+
+
 def _folders(root: Path, proc: Path, controller: str) -> Iterator[Path]:
     """Yield the process's group of one controller (empty: version 2) and all its ancestors."""
     own = _own_group(proc, controller)

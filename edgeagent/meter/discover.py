@@ -11,6 +11,7 @@ import sys
 import psutil
 
 from edgeagent.meter.energy.rapl import discover_rapl
+from edgeagent.meter.host.sources import discover_host
 from edgeagent.meter.memory.process import discover_process
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.tree import THIS_MACHINE, SystemTree
@@ -29,6 +30,7 @@ def discover(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
     return Discovery.union(
         (
             discover_process(pid, tree),
+            discover_host(pid, tree),
             discover_rapl(tree) if _is_linux(tree) else _no_energy_reader(),
             _nvidia(tree),
             _jetson(tree),

@@ -73,6 +73,8 @@ class Pace:
 
 
 EVERY_TICK = Pace()
+ONCE_A_SECOND = Pace(interval_s=1.0, duty=0.0005)
+"""For what changes slowly; seven groups of sources at this duty stay below half a percent."""
 
 
 class SnapshotMeter:

@@ -13,7 +13,7 @@ from edgeagent.meter.protocol import Meter
 from edgeagent.meter.tree import SystemTree
 from edgeagent.record.samples import SampleKind, SourceState
 
-UNIT_SUFFIXES = ("_bytes", "_j", "_w")
+UNIT_SUFFIXES = ("_bytes", "_j", "_w", "_hz", "_c", "_s", "throttle_events", "throttle_state")
 
 
 def laptop(tmp_path: Path) -> SystemTree:

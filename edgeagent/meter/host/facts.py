@@ -9,12 +9,12 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from edgeagent.config.cgroup import cpu_quota, memory_limit_bytes
 from edgeagent.config.cores import installed_physical_cores, usable_cores, usable_physical_cores
+from edgeagent.meter.host.modes import drives_itself, read_modes
 from edgeagent.meter.host.virtual import cpu_flags, virtual_machine
 from edgeagent.meter.tree import THIS_MACHINE, SystemTree
 from edgeagent.record.run import HostRecord
@@ -98,6 +98,7 @@ def host_facts(tree: SystemTree = THIS_MACHINE) -> tuple[HostFact, ...]:
         _memory(tree),
         _swap(tree),
         _governor(tree),
+        _power_mode(tree),
         _virtual(tree),
         _power_supply(),
         _load(tree),
@@ -182,24 +183,16 @@ def _swap(tree: SystemTree) -> HostFact:
 
 
 def _governor(tree: SystemTree) -> HostFact:
-    policies = sorted((tree.sys / "devices" / "system" / "cpu" / "cpufreq").glob("policy*"))
-    governors = {tree.text(policy / "scaling_governor") for policy in policies} - {None}
-    names = sorted(name for name in governors if name)
-    note = (
-        "clocks are held down"
-        if "powersave" in names and not _drives_itself(tree, policies)
-        else ""
-    )
-    return HostFact("governor", ", ".join(names) or None, note)
+    modes = read_modes(tree)
+    held_down = "powersave" in modes.governors and not drives_itself(modes.drivers)
+    note = "clocks are held down" if held_down else ""
+    return HostFact("governor", ", ".join(modes.governors) or None, note)
 
 
-def _drives_itself(tree: SystemTree, policies: list[Path]) -> bool:
-    """Tell whether `powersave` is the normal, load-driven mode (intel_pstate and amd-pstate-epp).
-
-    Source: Linux `Documentation/admin-guide/pm/intel_pstate.rst` and `amd-pstate.rst`.
-    """
-    drivers = {tree.text(policy / "scaling_driver") for policy in policies}
-    return bool(drivers) and drivers <= {"intel_pstate", "amd-pstate-epp"}
+def _power_mode(tree: SystemTree) -> HostFact:
+    modes = read_modes(tree)
+    names = (modes.power_mode, modes.platform_profile, *modes.energy_preferences)
+    return HostFact("power mode", ", ".join(name for name in names if name) or None)
 
 
 def _virtual(tree: SystemTree) -> HostFact:
