@@ -21,12 +21,14 @@ from types import TracebackType
 from edgeagent.agent.paradigms import PARADIGM_NAMES
 from edgeagent.agent.task import Silent
 from edgeagent.agent.tools.protocol import Tool
+from edgeagent.config.engine_choice import EngineChoice, given_engine
 from edgeagent.config.model import DEFAULT_MODEL
 from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.config.suites import load_suite
 from edgeagent.engine.protocol import EngineInfo
 from edgeagent.export.resolve import ensure_package
+from edgeagent.profiling.engine_for import engine_config_for
 from edgeagent.profiling.progress import OnProfileProgress
 from edgeagent.profiling.runner import run_profile
 from edgeagent.profiling.settings import DEFAULT_SEED, ProfileSettings
@@ -60,7 +62,8 @@ def load(
     Args:
         model: A recipe's id, the path of a GGUF file, or a package folder.
         documents: Folder of .md and .txt files that agents may search.
-        engine: Threads, spinning, execution provider and so on.
+        engine: Threads, spinning, execution provider and so on; `None` takes what `edgeagent tune`
+            found for this package on this device, else the defaults.
         budget: Limits of one question.
         tools: Further tools for custom roles.
 
@@ -68,7 +71,8 @@ def load(
         EdgeAgentError: A subclass says what is wrong and what to do.
     """
     package = ensure_package(model)
-    native = load_engine(package.folder, engine)
+    choice = engine_config_for(package) if engine is None else given_engine(engine)
+    native = load_engine(package.folder, choice.config)
     try:
         bench = Workbench(
             native,
@@ -80,7 +84,7 @@ def load(
     except BaseException:
         native.close()
         raise
-    return Assistant(bench, package.manifest)
+    return Assistant(bench, package.manifest, choice)
 
 
 class Assistant:
@@ -88,13 +92,15 @@ class Assistant:
 
     Attributes:
         manifest: Where the model comes from and how faithful its package is.
+        engine: The settings of the runtime, where they come from, and a note about it.
         last_trace: The spans of the last question, for measuring.
     """
 
-    def __init__(self, bench: Workbench, manifest: Manifest) -> None:
+    def __init__(self, bench: Workbench, manifest: Manifest, engine: EngineChoice) -> None:
         """Use `edgeagent.load` instead."""
         self._bench = bench
         self.manifest = manifest
+        self.engine = engine
         self.last_trace: Trace = ()
 
     @property
@@ -173,20 +179,23 @@ def profile(
         protocol: Repetitions, duration, warm-ups and rests; wins over `repeat`.
         seed: Seed of the order.
         out: Run folder, `None` to choose one below `runs/`.
-        engine: Settings of the runtime.
+        engine: Settings of the runtime, `None` as in `load`.
         budget: Limits of one task.
         on_progress: Told how far it is.
 
     Raises:
         EdgeAgentError: A subclass says what is wrong and what to do.
     """
+    package = ensure_package(model)
+    choice = engine_config_for(package) if engine is None else given_engine(engine)
     settings = ProfileSettings(
-        package=ensure_package(model),
+        package=package,
         suite=load_suite(suite),
         paradigms=tuple(paradigms),
         protocol=protocol or Protocol(repeat=repeat),
         seed=seed,
-        engine=engine or EngineConfig(),
+        engine=choice.config,
+        engine_origin=choice.origin,
         budget=budget or Budget(),
         out=Path(out) if out is not None else None,
     )

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import click
 
-from edgeagent.config.run import Budget, EngineConfig
+from edgeagent.config.engine_choice import EngineChoice
+from edgeagent.config.package import Package
+from edgeagent.config.run import Budget
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 _ENGINE_OPTIONS = (
-    click.option(
-        "--ep", default="cpu", show_default=True, help="Execution provider, see `doctor`."
-    ),
+    click.option("--ep", help="Execution provider, see `doctor`; default: cpu."),
     click.option(
         "--threads", type=click.IntRange(1, 1024), help="Threads; default: the physical cores."
     ),
     click.option(
         "--spin/--no-spin",
+        default=None,
+        help="Whether idle threads busy-wait; default: they do.",
+    ),
+    click.option(
+        "--prefill-chunk",
+        type=click.IntRange(1, 1 << 16),
+        help="Tokens of a prompt that are run at once; default: 128.",
+    ),
+    click.option(
+        "--speculation/--no-speculation",
+        default=None,
+        help="Whether to guess tokens from earlier ones; default: no.",
+    ),
+    click.option(
+        "--tuned/--no-tuned",
         default=True,
-        show_default=True,
-        help="Whether idle threads busy-wait: faster, but costs energy.",
+        help="Whether to use what `tune` found, where no option says otherwise; default: yes.",
     ),
 )
+ENGINE_NAMES = ("ep", "threads", "spin", "prefill_chunk", "speculation", "tuned")
+"""Names of the parameters that these options become."""
+
 _BUDGET_OPTIONS = (
     click.option("--max-turns", type=click.IntRange(1, 100), help="Model turns of one agent."),
     click.option(
@@ -43,7 +60,7 @@ _BUDGET_OPTIONS = (
 
 
 def engine_options(function: _Function) -> _Function:
-    """Add the options of the runtime: `ep`, `threads`, `spin`."""
+    """Add the options of the runtime, see `ENGINE_NAMES`; none of them decides unless given."""
     for option in reversed(_ENGINE_OPTIONS):
         function = option(function)
     return function
@@ -56,9 +73,37 @@ def budget_options(function: _Function) -> _Function:
     return function
 
 
-def engine_config(ep: str, threads: int | None, spin: bool) -> EngineConfig:
-    """Return the engine settings that the options stand for."""
-    return EngineConfig(ep=ep, intra_op_num_threads=threads, allow_spinning=spin)
+def engine_choice(
+    package: Package,
+    *,
+    ep: str | None,
+    threads: int | None,
+    spin: bool | None,
+    prefill_chunk: int | None,
+    speculation: bool | None,
+    tuned: bool,
+) -> EngineChoice:
+    """Return the engine settings that the options stand for, tuned ones where none was given.
+
+    Raises:
+        ConfigError: The tuned settings are damaged.
+    """
+    from edgeagent.profiling.engine_for import engine_config_for
+
+    return engine_config_for(
+        package,
+        tuned=tuned,
+        ep=ep,
+        intra_op_num_threads=threads,
+        allow_spinning=spin,
+        prefill_chunk_len=prefill_chunk,
+        speculation=speculation,
+    )
+
+
+def take(options: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Remove the options of these names and return them."""
+    return {name: options.pop(name) for name in names}
 
 
 def budget(

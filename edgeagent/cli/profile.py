@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from edgeagent.agent.paradigms import PARADIGM_NAMES
-from edgeagent.cli.options import budget, budget_options, engine_config, engine_options
+from edgeagent.cli.options import (
+    ENGINE_NAMES,
+    budget,
+    budget_options,
+    engine_choice,
+    engine_options,
+    take,
+)
 from edgeagent.cli.package import get_package
 from edgeagent.cli.progress import ProgressDisplay, progress_display, quiet_option
 from edgeagent.cli.protocol_options import PROTOCOL_NAMES, protocol, protocol_options
@@ -62,10 +69,7 @@ def command(
     out: Path | None,
     as_json: bool,
     quiet: bool,
-    ep: str,
-    threads: int | None,
-    spin: bool,
-    **limits: Any,
+    **options: Any,
 ) -> None:
     """Run MODEL as base model, single agent and multi-agent system, and print the trade-off.
 
@@ -76,14 +80,19 @@ def command(
     loaded_suite = load_suite(suite)
     names = check_paradigms(name.strip() for name in paradigms.split(",") if name.strip())
     with progress_display(quiet=quiet) as display:
+        package = get_package(model, display)
+        choice = engine_choice(package, **take(options, ENGINE_NAMES))
+        if choice.note:
+            display.note(choice.note)
         settings = ProfileSettings(
-            package=get_package(model, display),
+            package=package,
             suite=loaded_suite,
             paradigms=names,
-            protocol=protocol(**{name: limits.pop(name) for name in PROTOCOL_NAMES}),
+            protocol=protocol(**take(options, PROTOCOL_NAMES)),
             seed=seed,
-            engine=engine_config(ep, threads, spin),
-            budget=budget(**limits),
+            engine=choice.config,
+            engine_origin=choice.origin,
+            budget=budget(**options),
             out=out,
         )
         run = _ShownRun(display)

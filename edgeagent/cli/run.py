@@ -10,7 +10,14 @@ import click
 
 from edgeagent.agent.paradigms import PARADIGM_NAMES
 from edgeagent.agent.task import TaskRun
-from edgeagent.cli.options import budget, budget_options, engine_config, engine_options
+from edgeagent.cli.options import (
+    ENGINE_NAMES,
+    budget,
+    budget_options,
+    engine_choice,
+    engine_options,
+    take,
+)
 from edgeagent.cli.package import get_package
 from edgeagent.cli.progress import progress_display, quiet_option
 from edgeagent.errors import ConfigError, EngineError
@@ -54,10 +61,7 @@ def command(
     trace: bool,
     as_json: bool,
     quiet: bool,
-    ep: str,
-    threads: int | None,
-    spin: bool,
-    **limits: Any,
+    **options: Any,
 ) -> None:
     """Ask MODEL one QUESTION; nothing leaves this machine.
 
@@ -70,10 +74,13 @@ def command(
         raise ConfigError(f"{documents} is not a folder of documents.")
     with progress_display(quiet=quiet) as display:
         package = get_package(model, display)
+        choice = engine_choice(package, **take(options, ENGINE_NAMES))
+        if choice.note:
+            display.note(choice.note)
     bench = Workbench(
-        load_engine(package.folder, engine_config(ep, threads, spin)),
+        load_engine(package.folder, choice.config),
         documents=documents,
-        budget=budget(**limits).for_model(package.manifest.parameters),
+        budget=budget(**options).for_model(package.manifest.parameters),
         tool_call_format=package.manifest.tool_call_format,
     )
     try:

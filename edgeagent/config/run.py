@@ -34,6 +34,18 @@ class EngineConfig(Spec):
     speculation: NGramSpeculation | None = None
     """Runs the package's graph with the logits of all positions; `None` decodes token by token."""
 
+    def recorded(self) -> dict[str, str | int | float | bool | None]:
+        """Return the settings as records hold them: flat, and without `ep`, which stands apart.
+
+        Speculation is written as its two numbers, `3,8`.
+        """
+        settings = self.model_dump(exclude={"ep", "speculation"})
+        guess = self.speculation
+        settings["speculation"] = (
+            None if guess is None else f"{guess.ngram_len},{guess.max_draft_len}"
+        )
+        return settings
+
 
 GROUNDING_PARAMETERS = 1_000_000_000
 """Models with fewer weights are grounded unless the user decides otherwise."""

@@ -11,6 +11,7 @@ from edgeagent import __version__
 from edgeagent.agent.formats import tool_format
 from edgeagent.agent.paradigms import PARADIGM_NAMES
 from edgeagent.config.cores import usable_physical_cores
+from edgeagent.config.engine_choice import given_engine
 from edgeagent.config.package import Package
 from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget, EngineConfig
@@ -51,6 +52,8 @@ class ProfileSettings:
         protocol: How often and how long is measured.
         seed: Seed of the order.
         engine: Settings of the runtime.
+        engine_origin: Where these settings come from, see `EngineChoice.origin`; `None` if all
+            that is not default was given.
         budget: Limits of one task.
         out: Run folder, `None` to choose one below `runs/`.
     """
@@ -61,6 +64,7 @@ class ProfileSettings:
     protocol: Protocol = field(default_factory=Protocol)
     seed: int = DEFAULT_SEED
     engine: EngineConfig = field(default_factory=EngineConfig)
+    engine_origin: str | None = None
     budget: Budget = field(default_factory=Budget)
     out: Path | None = None
 
@@ -79,10 +83,10 @@ class ProfileSettings:
     def run_config(self) -> RunConfig:
         """Return everything that a figure of this run depends on."""
         manifest = self.package.manifest
-        engine_settings = self.engine.model_dump(exclude={"ep"})
-        engine_settings["intra_op_num_threads"] = (
-            self.engine.intra_op_num_threads or usable_physical_cores()
-        )
+        engine_settings = self.engine.recorded() | {
+            "intra_op_num_threads": self.engine.intra_op_num_threads or usable_physical_cores(),
+            "origin": self.engine_origin or given_engine(self.engine).origin,
+        }
         return RunConfig(
             model_id=manifest.model_id,
             package_sha256=self.package.sha256,
