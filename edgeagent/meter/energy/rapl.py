@@ -3,24 +3,31 @@
 Paths (Linux `Documentation/power/powercap/powercap.rst`): `/sys/class/powercap/<type>:P[:S]/` with
 `name`, `energy_uj` and `max_energy_range_uj`. What a zone measures is told by its `name` only:
 
-- `package-N` (`package-N-die-M`): cores, caches, integrated GPU, memory controller of one socket.
-  The packages are the processor's energy and the only zones that may be added up.
-- `psys`: the platform as far as its maker wired it, packages included; stands alone.
+- `package-N`: cores, caches, integrated GPU, memory controller of one socket. The packages are the
+  processor's energy and the only zones that may be added up.
+- `package-N-die-M`: the same of one die. On Intel each die has a counter of its own; on AMD and
+  Hygon the counter is the package's, and Linux 6.10 and 6.11 showed it once for each die.
+- `psys`, `psys-N`: the platform as far as its maker wired it, packages included; stands alone.
 - `dram`: the memory of one socket, outside the package.
 - `core`, `uncore`: parts of a package (on AMD `core` is one core only), so they are not read.
 
-The same package often appears a second time under `intel-rapl-mmio`; the duplicate is dropped.
+The same package often appears a second time under `intel-rapl-mmio`; it serves only where the first
+cannot be read. The numbers in names of folders are hexadecimal and mean nothing.
 Since CVE-2020-8694 `energy_uj` is readable by root only unless the administrator allows more.
+
+Sources beside powercap.rst: `drivers/powercap/intel_rapl_common.c` for the names of zones and for
+which makers count by package (`rapl_msrs_are_pkg_scope`).
 """
 
 from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeagent.clock import now_ns
+from edgeagent.meter.energy.reading import failed, group_read_remedy
 from edgeagent.meter.host.virtual import virtual_machine
 from edgeagent.meter.protocol import Discovery, MeterError
 from edgeagent.meter.tree import THIS_MACHINE, Reader, SystemTree, read_text, state_of
@@ -34,8 +41,13 @@ _COUNTER_STEPS = (1 << 32) - 1
 MAX_PACKAGE_POWER_W = 1000.0
 """No processor package draws more; bounds how much energy can hide between two readings."""
 
+_MAX_POWER_W = {Scope.PACKAGE: MAX_PACKAGE_POWER_W, Scope.SYSTEM: 4000.0}
 _TOTALS = {Scope.PACKAGE: "cpu", Scope.SYSTEM: "system"}
 """Packages add up to the processor; the platform stands alone; memory rails are parts."""
+
+_DIE = re.compile(r"-die-[0-9]+$")
+_PSYS = re.compile(r"psys(-[0-9]+)?")
+_PACKAGE_COUNTERS = re.compile(r"^vendor_id\s*:\s*(AuthenticAMD|HygonGenuine)$", re.MULTILINE)
 
 _STILL_S = 0.02
 """Counters move about every millisecond; one that stands at zero for this long is not wired."""
@@ -78,8 +90,10 @@ def discover_rapl(tree: SystemTree = THIS_MACHINE) -> Discovery:
     """Find the counters and probe each by reading a value."""
     meters: dict[str, RaplMeter] = {}
     sources: dict[str, SourceInfo] = {}
-    for zone in _zones(tree):
-        described = _describe(zone, tree)
+    zones, hindrance = _zones(tree)
+    by_package = counts_by_package(tree)
+    for zone in zones:
+        described = _describe(zone, tree, by_package=by_package)
         if described is None or described[0] in meters:
             continue
         source, scope = described
@@ -89,34 +103,58 @@ def discover_rapl(tree: SystemTree = THIS_MACHINE) -> Discovery:
             sources[source] = info
         else:  # keep the first reason: the duplicate under another type rarely tells more
             sources.setdefault(source, info)
+    _leave_ambiguous_platforms_alone(sources, meters)
     if not any(source.startswith("rapl:package-") for source in sources):
-        sources = {"rapl:package": _no_package(tree), **sources}
+        sources = {"rapl:package": _no_package(tree, zones, hindrance), **sources}
     return Discovery(tuple(meters.values()), tuple(sources.values()))
 
 
-def _zones(tree: SystemTree) -> list[Path]:
+def counts_by_package(tree: SystemTree) -> bool:
+    """Tell whether all dies of a package share one counter, so that only one may be read."""
+    return _PACKAGE_COUNTERS.search(tree.text(tree.proc / "cpuinfo") or "") is not None
+
+
+def _zones(tree: SystemTree) -> tuple[list[Path], OSError | None]:
     """Return the zones, those of the memory-mapped duplicate interface last."""
     try:
         found = list((tree.sys / "class" / "powercap").iterdir())
-    except OSError:
-        return []
+    except FileNotFoundError:
+        return [], None
+    except OSError as error:
+        return [], error
     zones = [path for path in found if _ZONE.fullmatch(path.name)]
-    return sorted(zones, key=lambda path: ("mmio" in path.name, path.name))
+    return sorted(zones, key=lambda path: ("mmio" in path.name, path.name)), None
 
 
-def _describe(zone: Path, tree: SystemTree) -> tuple[str, Scope] | None:
+def _describe(zone: Path, tree: SystemTree, *, by_package: bool) -> tuple[str, Scope] | None:
     """Return source name and scope of a zone, `None` for one that is part of another."""
-    name = tree.text(zone / "name")
-    if name is None:
-        return None
+    name = _name(zone, tree)
     if name.startswith("package-"):
-        return f"rapl:{name}", Scope.PACKAGE
-    if name == "psys":
-        return "rapl:psys", Scope.SYSTEM
+        return f"rapl:{_DIE.sub('', name) if by_package else name}", Scope.PACKAGE
+    if _PSYS.fullmatch(name):
+        return f"rapl:{name}", Scope.SYSTEM
     if name == "dram":
-        parent = tree.text(zone.parent / zone.name.rpartition(":")[0] / "name") or ""
+        parent = _name(zone.parent / zone.name.rpartition(":")[0], tree)
+        parent = _DIE.sub("", parent) if by_package else parent
         return f"rapl:dram-{parent.removeprefix('package-') or '0'}", Scope.RAIL
     return None
+
+
+def _name(zone: Path, tree: SystemTree) -> str:
+    return tree.text(zone / "name") or ""
+
+
+def _leave_ambiguous_platforms_alone(
+    sources: dict[str, SourceInfo], meters: dict[str, RaplMeter]
+) -> None:
+    """Take `psys` out of the total if there are several: whether they add up is not documented."""
+    platforms = [name for name, info in sources.items() if info.scope is Scope.SYSTEM]
+    if len(platforms) < 2:
+        return
+    for name in platforms:
+        sources[name] = sources[name].model_copy(update={"total": None})
+        if name in meters:
+            meters[name] = replace(meters[name], info=sources[name])
 
 
 def _probe(
@@ -131,7 +169,7 @@ def _probe(
         resolution=_resolution_j(range_j),
         counter_range=range_j,
         total=_TOTALS.get(scope),
-        max_power_w=MAX_PACKAGE_POWER_W,
+        max_power_w=_MAX_POWER_W.get(scope, MAX_PACKAGE_POWER_W),
     )
     path = zone / "energy_uj"
     try:
@@ -141,18 +179,14 @@ def _probe(
             values_uj.append(int(tree.read(path)))
     except OSError as error:
         state = state_of(error)
-        remedy = _permission_remedy(path) if state is SourceState.PERMISSION else ""
+        remedy = group_read_remedy(path) if state is SourceState.PERMISSION else ""
         reason = f"{path} cannot be read: {error.strerror or error}."
-        return _failed(info, state, reason, remedy), None
+        return failed(info, state, reason, remedy), None
     except ValueError:
-        return _failed(info, SourceState.UNSUPPORTED, f"{path} holds no number."), None
+        return failed(info, SourceState.UNSUPPORTED, f"{path} holds no number."), None
     if values_uj == [0, 0]:
-        return _failed(info, SourceState.STALE, f"{path} stands still at zero."), None
+        return failed(info, SourceState.STALE, f"{path} stands still at zero."), None
     return info, RaplMeter(info, path, tree.read)
-
-
-def _failed(info: SourceInfo, state: SourceState, reason: str, remedy: str = "") -> SourceInfo:
-    return info.model_copy(update={"state": state, "reason": reason, "remedy": remedy})
 
 
 def _range_j(zone: Path, tree: SystemTree) -> float | None:
@@ -168,30 +202,33 @@ def _resolution_j(range_j: float | None) -> float | None:
     return step_j if 1e-6 <= step_j <= 1e-2 else None
 
 
-def _permission_remedy(path: Path) -> str:
-    rule = f"z {path.resolve()} 0440 root <your group> - -"
-    return (
-        f'Let a group read it: put the line "{rule}" into /etc/tmpfiles.d/edgeagent-rapl.conf and '
-        "run `systemd-tmpfiles --create` as an administrator; edgeagent never asks for more rights."
-    )
-
-
-def _no_package(tree: SystemTree) -> SourceInfo:
+def _no_package(tree: SystemTree, zones: list[Path], hindrance: OSError | None) -> SourceInfo:
     """Explain why there is no package counter at all."""
-    reason, remedy = f"There is no RAPL package zone in {tree.sys / 'class' / 'powercap'}.", ""
-    if virtual_machine(tree):
-        reason += " This is a virtual machine: the hypervisor hides RAPL."
-        remedy = "Measure on the bare device, or with an external power meter."
-    elif re.search(r"GenuineIntel|AuthenticAMD", tree.text(tree.proc / "cpuinfo") or ""):
-        remedy = "Load the kernel module intel_rapl_msr (it serves AMD processors too)."
+    folder = tree.sys / "class" / "powercap"
+    state, remedy = SourceState.ABSENT, ""
+    if hindrance is not None:
+        state = state_of(hindrance)
+        reason = f"{folder} cannot be listed: {hindrance.strerror or hindrance}."
+    elif zones and not any(_name(zone, tree) for zone in zones):
+        reason = f"The zones in {folder} cannot be looked into; runtimes of containers hide them."
+        remedy = "Measure outside of the container."
     else:
-        reason += " The processor's maker offers none."
+        reason = f"There is no RAPL package zone in {folder}."
+        if virtual_machine(tree):
+            reason += " This is a virtual machine: the hypervisor hides RAPL."
+            remedy = "Measure on the bare device, or with an external power meter."
+        elif not re.search(
+            r"GenuineIntel|AuthenticAMD|HygonGenuine", tree.text(tree.proc / "cpuinfo") or ""
+        ):
+            reason += " The processor's maker offers none."
+        elif not zones:
+            remedy = "Load the kernel module intel_rapl_msr (it serves AMD processors too)."
     return SourceInfo(
         source="rapl:package",
         quantity="energy_j",
         kind=SampleKind.COUNTER,
         scope=Scope.PACKAGE,
-        state=SourceState.ABSENT,
+        state=state,
         reason=reason,
         remedy=remedy,
     )
