@@ -95,6 +95,8 @@ class PowerMode(Sourced):
     """Number, as `nvpmodel` takes it."""
     power_w: Positive | None = None
     """Budget in watts, `None` if it is not limited or not stated."""
+    bandwidth_bytes_per_s: Positive | None = None
+    """Peak transfer rate of memory where the mode lowers it, `None` if it does not."""
 
 
 class Rail(Sourced):

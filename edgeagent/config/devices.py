@@ -85,6 +85,18 @@ class DeviceMatch:
         own = () if self.variant is None else self.variant.power_mode
         return own or self.profile.power_mode
 
+    def bandwidth_bytes_per_s(self, power_mode: str | None = None) -> float | None:
+        """Return the peak transfer rate of memory, `None` if it is unknown.
+
+        Args:
+            power_mode: Name of the mode that is set, which may lower it; `None` if unknown.
+        """
+        mode = next((mode for mode in self.power_modes if mode.name == power_mode), None)
+        if mode is not None and mode.bandwidth_bytes_per_s is not None:
+            return mode.bandwidth_bytes_per_s
+        stated = self.memory.bandwidth_bytes_per_s
+        return None if stated is None else stated.value
+
 
 @dataclass(frozen=True, slots=True)
 class BoardRails:

@@ -1,0 +1,60 @@
+"""What this machine says about itself: the facts that device profiles are matched by."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import sys
+from pathlib import Path
+
+from edgeagent.config.devices import DeviceFacts
+from edgeagent.meter.host.facts import cpu_name
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+
+
+def device_facts(tree: SystemTree = THIS_MACHINE, architecture: str | None = None) -> DeviceFacts:
+    """Gather what names the machine; nothing here raises, and what is not told is empty.
+
+    Sources: `/proc/device-tree/{compatible,model}` (Linux on Arm),
+    `/sys/class/dmi/id/{sys_vendor,product_name}` (Linux with UEFI or BIOS), the registry
+    (Windows), and the processor's name.
+
+    Args:
+        tree: Where the system's files are.
+        architecture: Of the machine that `tree` is from; default: of this one.
+    """
+    device_tree = tree.proc / "device-tree"
+    return DeviceFacts(
+        compatible=_strings(tree, device_tree / "compatible"),
+        board=" ".join(_strings(tree, device_tree / "model")),
+        product=_product(tree),
+        cpu=cpu_name(tree),
+        architecture=platform.machine() if architecture is None else architecture,
+    )
+
+
+def _strings(tree: SystemTree, path: Path) -> tuple[str, ...]:
+    """Return the strings of a device tree property, each of which ends with a zero byte."""
+    parts = (part.strip() for part in (tree.text(path) or "").split("\0"))
+    return tuple(part for part in parts if part)
+
+
+def _product(tree: SystemTree) -> str:
+    dmi = tree.sys / "class" / "dmi" / "id"
+    names = [tree.text(dmi / name) for name in ("sys_vendor", "product_name")]
+    return " ".join(name for name in names if name) or _product_windows()
+
+
+def _product_windows() -> str:
+    if sys.platform == "win32":
+        import winreg
+
+        key = r"HARDWARE\DESCRIPTION\System\BIOS"
+        with (
+            contextlib.suppress(OSError),
+            winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key) as handle,
+        ):
+            names = ("SystemManufacturer", "SystemProductName")
+            values = [str(winreg.QueryValueEx(handle, name)[0]).strip() for name in names]
+            return " ".join(value for value in values if value)
+    return ""
