@@ -170,6 +170,9 @@ class SampleBatch(Record):
         failures: Readings that were tried and gave nothing.
         largest_gap_ns: Longest time between two consecutive readings of a source that is read every
             interval, the last reading of the batch before included.
+        gaps_ns: The same for each source of its own, `None` in runs older than this field.
+        stretch: By how much the sampler lengthened its intervals to stay cheap, `None` as above.
+        cpu_s: Processor time that the sampler used since the batch before, `None` as above.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -179,3 +182,6 @@ class SampleBatch(Record):
     samples: tuple[Sample, ...]
     failures: tuple[ReadFailure, ...] = ()
     largest_gap_ns: int
+    gaps_ns: dict[str, int] | None = None
+    stretch: float | None = None
+    cpu_s: float | None = None

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from edgeagent.config.child import child_options, python_module
 from edgeagent.errors import ResourceError
 from edgeagent.meter.sampler.job import SamplerJob, SamplerMessage, SamplerSummary
+from edgeagent.meter.sampler.pace import TOTAL_SHARE
 from edgeagent.record import jsonl
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
@@ -49,7 +50,15 @@ class Sampler:
     """
 
     def __init__(
-        self, *, pid: int, out: Path, config: RunConfig, session: int = 0, interval_s: float = 0.1
+        self,
+        *,
+        pid: int,
+        out: Path,
+        config: RunConfig,
+        session: int = 0,
+        interval_s: float = 0.1,
+        root: Path | None = None,
+        cpu_share: float = TOTAL_SHARE,
     ) -> None:
         """Describe what to sample; `start` or the `with` statement begins.
 
@@ -59,6 +68,9 @@ class Sampler:
             config: Configuration of the run, repeated in every batch.
             session: Number of the process within the run.
             interval_s: Time between two readings, at least 0.01.
+            root: Folder that stands for `/`, such as a replayed tree; `None` for this machine.
+            cpu_share: Share of one core that the sampler may use: it lengthens its intervals
+                rather than use more. Raise it where memory is measured and time is not.
 
         Raises:
             ValueError: The interval is shorter, infinite or not a number.
@@ -66,7 +78,13 @@ class Sampler:
         if not (math.isfinite(interval_s) and interval_s >= 0.01):
             raise ValueError("interval_s must be at least 0.01")
         self._job = SamplerJob(
-            pid=pid, interval_s=interval_s, out=str(out.resolve()), config=config, session=session
+            pid=pid,
+            interval_s=interval_s,
+            out=str(out.resolve()),
+            config=config,
+            session=session,
+            root=None if root is None else str(root.resolve()),
+            cpu_share=cpu_share,
         )
         self._child: _Child | None = None
         self.sources: tuple[SourceInfo, ...] = ()

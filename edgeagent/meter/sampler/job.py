@@ -6,6 +6,9 @@ as it wants samples; the sampler answers `SamplerMessage` lines on its standard 
 
 from __future__ import annotations
 
+from pydantic import Field
+
+from edgeagent.meter.sampler.pace import TOTAL_SHARE
 from edgeagent.record.base import Record
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
@@ -20,6 +23,8 @@ class SamplerJob(Record):
         out: The file that `SampleBatch` lines are appended to, absolute.
         config: Configuration of the run, repeated in every batch.
         session: Number of the process within the run.
+        root: Folder that stands for `/` instead of this machine's, `None` for this machine.
+        cpu_share: Share of one core that the sampler may use; it lengthens its intervals above.
     """
 
     pid: int
@@ -27,6 +32,8 @@ class SamplerJob(Record):
     out: str
     config: RunConfig
     session: int
+    root: str | None = None
+    cpu_share: float = TOTAL_SHARE
 
 
 class SamplerSummary(Record):
@@ -35,7 +42,10 @@ class SamplerSummary(Record):
     Attributes:
         batches: Lines written.
         samples: Readings written.
+        failures: Readings that were tried and gave nothing, those not written included.
         largest_gap_ns: Longest time between two readings of a source that is read every interval.
+        gaps_ns: The same for each source of its own.
+        stretch: Largest factor by which the intervals were lengthened to stay cheap; 1 if never.
         wall_s: How long it sampled.
         cpu_s: Processor time it used for that, its start not included.
         error: Why it ended before it was asked to, empty if it did not.
@@ -43,7 +53,10 @@ class SamplerSummary(Record):
 
     batches: int = 0
     samples: int = 0
+    failures: int = 0
     largest_gap_ns: int = 0
+    gaps_ns: dict[str, int] = Field(default_factory=dict)
+    stretch: float = 1.0
     wall_s: float = 0.0
     cpu_s: float = 0.0
     error: str = ""

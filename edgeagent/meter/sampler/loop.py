@@ -5,35 +5,60 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 
 from edgeagent.clock import NS_PER_S, now_ns, to_seconds
 from edgeagent.meter.protocol import Discovery, Meter, MeterError
+from edgeagent.meter.sampler.failures import FailureLog
 from edgeagent.meter.sampler.job import SamplerJob, SamplerSummary
+from edgeagent.meter.sampler.pace import Grid, SourcePace, Thrift
+from edgeagent.meter.sampler.stop import Stop
 from edgeagent.record import jsonl
 from edgeagent.record.run import SampleBatch
-from edgeagent.record.samples import ReadFailure, Sample
+from edgeagent.record.samples import ReadFailure, Sample, SourceState
 
 BATCH_NS = NS_PER_S
 """A batch is written about once a second: a crash loses no more than that."""
 
+_FINE_CLOCK_S = 1e-4
+"""Windows counts a thread's time in steps of 16 ms: too coarse for one reading."""
+
+
+def reading_cost_clock() -> Callable[[], int]:
+    """Return the clock, in ns, that tells what one reading costs.
+
+    Processor time of this thread where it is fine enough, else wall time, which also counts
+    waiting: readings that wait are then slowed more than they would have to be.
+    """
+    try:
+        if time.get_clock_info("thread_time").resolution <= _FINE_CLOCK_S:
+            return time.thread_time_ns
+    except (OSError, ValueError):  # not offered by every system
+        pass
+    return now_ns
+
 
 class SamplingLoop:
-    """Reads every meter once an interval, the slow ones more rarely."""
+    """Reads every meter on a common grid, each as often as its `SourcePace` says."""
 
     def __init__(self, job: SamplerJob, discovery: Discovery) -> None:
         """Prepare to sample the meters of `discovery` into `job.out`."""
         self._job = job
-        self._discovery = discovery
+        self._sources = discovery.sources
         self._out = Path(job.out)
-        self._interval_ns = max(1, round(job.interval_s * NS_PER_S))
+        self._grid = Grid(now_ns(), max(1, round(job.interval_s * NS_PER_S)))
+        self._lanes = [
+            (meter, SourcePace(meter.info, self._grid, job.cpu_share)) for meter in discovery.meters
+        ]
+        self._cost_ns = reading_cost_clock()
+        self._thrift = Thrift(job.cpu_share)
+        self._failures = FailureLog()
+        self._gaps = _Gaps()
         self._pending: list[Sample] = []
-        self._failures: list[ReadFailure] = []
-        self._pending_gap_ns = 0
-        self._last_read_ns: dict[str, int] = {}
-        self._batches = self._samples = self._largest_gap_ns = 0
+        self._pending_failures: list[ReadFailure] = []
+        self._batches = self._samples = 0
+        self._accounted = Stopwatch()
 
-    def run(self, stop: Event, is_alive: Callable[[], bool], on_ready: Callable[[], None]) -> None:
+    def run(self, stop: Stop, is_alive: Callable[[], bool], on_ready: Callable[[], None]) -> None:
         """Sample until `stop` is set or `is_alive` (asked once a batch) says no.
 
         `on_ready` is called behind the first readings, and the last ones are taken behind the
@@ -42,20 +67,22 @@ class SamplingLoop:
         Raises:
             ResourceError: A batch could not be written; those before it are whole.
         """
-        self._tick()
+        self._tick(self._grid.origin_ns)
         on_ready()
-        batch_ns = due_ns = now_ns()
+        self._accounted = Stopwatch()  # the first readings are cold and prove nothing
+        batch_ns = now_ns()
         while not stop.is_set():
-            due_ns = self._next_due(due_ns)
-            if stop.wait(to_seconds(max(0, due_ns - now_ns()))):
+            tick_ns = self._next_tick()
+            if stop.wait(to_seconds(max(0, tick_ns - now_ns()))):
                 break
-            self._tick()
+            self._tick(tick_ns)
             if now_ns() - batch_ns >= BATCH_NS:
                 self._flush()
                 batch_ns = now_ns()
                 if not is_alive():
                     break
-        self._tick()
+        for meter, pace in self._lanes:
+            self._read(meter, pace, now_ns())
         self._flush()
 
     def summary(self, wall_s: float, cpu_s: float, error: str = "") -> SamplerSummary:
@@ -63,64 +90,115 @@ class SamplingLoop:
         return SamplerSummary(
             batches=self._batches,
             samples=self._samples,
-            largest_gap_ns=self._largest_gap_ns,
+            failures=self._failures.failed,
+            largest_gap_ns=self._gaps.largest_ns,
+            gaps_ns=self._gaps.largest_by_source_ns,
+            stretch=self._thrift.largest_stretch,
             wall_s=wall_s,
             cpu_s=cpu_s,
             error=error,
         )
 
-    def _next_due(self, due_ns: int) -> int:
-        """Return the next point of the grid; points that were missed are left out, not made up."""
-        late_ns = max(0, now_ns() - due_ns)
-        return due_ns + (late_ns // self._interval_ns + 1) * self._interval_ns
+    def _next_tick(self) -> int:
+        """Return when to wake up: as soon as a source is due, at least once a batch.
 
-    def _tick(self) -> None:
-        for meter in self._discovery.meters:
-            if self._is_due(meter):
-                self._read(meter)
+        Points of the grid that were missed are left out, not made up for.
+        """
+        next_ns = self._grid.after(now_ns(), self._grid.base_ns)
+        due_ns = min((pace.due_ns for _, pace in self._lanes), default=next_ns + BATCH_NS)
+        return max(next_ns, min(due_ns, self._grid.after(next_ns + BATCH_NS, self._grid.base_ns)))
 
-    def _is_due(self, meter: Meter) -> bool:
-        last_ns = self._last_read_ns.get(meter.info.source)
-        if last_ns is None or meter.min_interval_s <= 0:
-            return True
-        # Half an interval of tolerance, or jitter would double the distance now and then.
-        wait_ns = round(meter.min_interval_s * NS_PER_S) - self._interval_ns // 2
-        return now_ns() - last_ns >= wait_ns
+    def _tick(self, tick_ns: int) -> None:
+        looks: dict[tuple[int, int], SourcePace] = {}
+        for meter, pace in self._lanes:
+            if pace.due_ns <= tick_ns:
+                sample = self._read(meter, pace, tick_ns)
+                if sample is not None:  # values of one look at a file have its time to the ns
+                    leader = looks.setdefault((sample.t_ns, sample.width_ns), pace)
+                    if leader is not pace:
+                        pace.follow(leader)
 
-    def _read(self, meter: Meter) -> None:
+    def _read(self, meter: Meter, pace: SourcePace, tick_ns: int) -> Sample | None:
+        source = meter.info.source
+        cost_ns, t0_ns = self._cost_ns(), now_ns()
+        state, reason = SourceState.OK, ""
         try:
             sample = meter.read()
         except MeterError as error:
-            self._failures.append(
-                ReadFailure(
-                    source=meter.info.source, t_ns=now_ns(), state=error.state, reason=error.reason
-                )
-            )
-            return
-        last_ns = self._last_read_ns.get(sample.source)
-        if last_ns is not None and meter.min_interval_s <= 0:
-            self._pending_gap_ns = max(self._pending_gap_ns, sample.t_ns - last_ns)
-        self._last_read_ns[sample.source] = sample.t_ns
+            state, reason = error.state, error.reason
+        except Exception as error:  # one bad source must not cost the others
+            state, reason = SourceState.UNSUPPORTED, f"{type(error).__name__}: {error}"
+        t1_ns = now_ns()
+        pace.learn(cost_ns=self._cost_ns() - cost_ns, wait_ns=t1_ns - t0_ns)
+        min_interval_s, stretch = meter.min_interval_s, self._thrift.stretch
+        if state is not SourceState.OK:
+            pace.failed(tick_ns, min_interval_s, stretch, state)
+            failure = self._failures.fail(source, (t0_ns + t1_ns) // 2, state, reason)
+            if failure is not None:
+                self._pending_failures.append(failure)
+            return None
+        pace.succeeded(tick_ns, min_interval_s, stretch)
+        self._failures.succeed(source)
+        self._gaps.note(source, sample.t_ns, every_interval=min_interval_s <= 0)
         self._pending.append(sample)
+        return sample
 
     def _flush(self) -> None:
-        if not self._pending and not self._failures:
+        cpu_s, wall_s = self._accounted.cpu_s, self._accounted.wall_s
+        self._accounted = Stopwatch()
+        self._thrift.account(cpu_s, wall_s)
+        if not self._pending and not self._pending_failures:
             return
+        largest_gap_ns, gaps_ns = self._gaps.take()
         batch = SampleBatch(
             config=self._job.config,
             session=self._job.session,
-            sources=self._discovery.sources,
+            sources=self._failures.states_now(self._sources),
             samples=tuple(self._pending),
-            failures=tuple(self._failures),
-            largest_gap_ns=self._pending_gap_ns,
+            failures=tuple(self._pending_failures),
+            largest_gap_ns=largest_gap_ns,
+            gaps_ns=gaps_ns,
+            stretch=round(self._thrift.stretch, 3),
+            cpu_s=cpu_s,
         )
         jsonl.append(self._out, batch)
         self._batches += 1
         self._samples += len(self._pending)
-        self._largest_gap_ns = max(self._largest_gap_ns, self._pending_gap_ns)
         self._pending.clear()
-        self._failures.clear()
-        self._pending_gap_ns = 0
+        self._pending_failures.clear()
+
+
+class _Gaps:
+    """Longest times between two readings: of the batch, and of all."""
+
+    def __init__(self) -> None:
+        self._last_ns: dict[str, int] = {}
+        self._batch_ns: dict[str, int] = {}
+        self._batch_largest_ns = 0
+        self.largest_by_source_ns: dict[str, int] = {}
+        self.largest_ns = 0
+
+    def note(self, source: str, t_ns: int, *, every_interval: bool) -> None:
+        """Note a reading at `t_ns`; the sources of `every_interval` share `largest_ns`."""
+        last_ns = self._last_ns.get(source)
+        self._last_ns[source] = t_ns
+        if last_ns is None:
+            return
+        gap_ns = t_ns - last_ns
+        self._batch_ns[source] = max(self._batch_ns.get(source, 0), gap_ns)
+        if every_interval:
+            self._batch_largest_ns = max(self._batch_largest_ns, gap_ns)
+
+    def take(self) -> tuple[int, dict[str, int]]:
+        """Return what was largest since the last call, of all such sources and of each."""
+        largest_ns, gaps_ns = self._batch_largest_ns, self._batch_ns
+        self.largest_ns = max(self.largest_ns, largest_ns)
+        for source, gap_ns in gaps_ns.items():
+            self.largest_by_source_ns[source] = max(
+                self.largest_by_source_ns.get(source, 0), gap_ns
+            )
+        self._batch_largest_ns, self._batch_ns = 0, {}
+        return largest_ns, gaps_ns
 
 
 class Stopwatch:

@@ -7,18 +7,22 @@ parent dies in whatever way, or until the measured process is gone.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
 from edgeagent.errors import ResourceError
 from edgeagent.meter.discover import discover
+from edgeagent.meter.sampler.held import HeldFiles
 from edgeagent.meter.sampler.job import SamplerJob, SamplerMessage
 from edgeagent.meter.sampler.loop import SamplingLoop, Stopwatch
+from edgeagent.meter.sampler.stop import Stop, end_of_input
+from edgeagent.meter.tree import SystemTree
 
 _STDIN = 0
 _STDOUT = 1
@@ -28,21 +32,22 @@ _MAX_JOB_BYTES = 1 << 20
 def main() -> int:
     """Sample until told to stop; return the exit status."""
     _leave_interrupts_to_the_parent()
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         job = SamplerJob.model_validate_json(_read_line())
         process = psutil.Process(job.pid)
     except (OSError, ValueError, psutil.Error) as error:
         _tell(SamplerMessage(failed=str(error)))
         return 1
-    threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
+    stop = end_of_input(_STDIN)
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     return _sample(job, stop, _life_of(process))
 
 
-def _sample(job: SamplerJob, stop: threading.Event, is_alive: Callable[[], bool]) -> int:
-    discovery = discover(job.pid)
+def _sample(job: SamplerJob, stop: Stop, is_alive: Callable[[], bool]) -> int:
+    tree = SystemTree(read=HeldFiles()) if job.root is None else SystemTree(Path(job.root))
+    discovery = discover(job.pid, tree)
     loop = SamplingLoop(job, discovery)
+    gc.freeze()  # what is there now stays; collections need not look at it every few seconds
     stopwatch = Stopwatch()
     error = ""
     try:
@@ -71,16 +76,6 @@ def _read_line() -> bytes:
             break
         line += chunk
     return line
-
-
-def _wait_for_end_of_input(stop: threading.Event) -> None:
-    """Set `stop` when the pipe closes; a raw read holds no lock that the exit would wait for."""
-    try:
-        while os.read(_STDIN, 1 << 10):
-            pass
-    except OSError:
-        pass
-    stop.set()
 
 
 def _life_of(process: psutil.Process) -> Callable[[], bool]:

@@ -52,6 +52,9 @@ CONFIG = RunConfig(
     ),
 )
 
+FAST = {"interval_s": 0.02, "cpu_share": 1.0}
+"""For looks at short moments; what it costs does not matter there."""
+
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -108,7 +111,7 @@ def start_parent(out: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
 
 def test_an_allocation_shows_at_its_time(tmp_path: Path) -> None:
     out = tmp_path / "samples.jsonl"
-    with Sampler(pid=os.getpid(), out=out, config=CONFIG, session=3, interval_s=0.02) as sampler:
+    with Sampler(pid=os.getpid(), out=out, config=CONFIG, session=3, **FAST) as sampler:
         assert "process:rss" in {source.source for source in sampler.sources}
         time.sleep(0.3)
         t_before_ns = now_ns()
@@ -167,7 +170,7 @@ def test_pace_largest_gap_and_cost_are_told(tmp_path: Path) -> None:
 def test_samples_go_on_while_the_interpreter_lock_is_held(tmp_path: Path) -> None:
     out = tmp_path / "samples.jsonl"
     holding_the_lock = ctypes.PyDLL(None)  # unlike CDLL, PyDLL keeps the lock during the call
-    with Sampler(pid=os.getpid(), out=out, config=CONFIG, interval_s=0.02):
+    with Sampler(pid=os.getpid(), out=out, config=CONFIG, **FAST):
         t0_ns = now_ns()
         holding_the_lock.usleep(800_000)
         t1_ns = now_ns()
@@ -218,7 +221,7 @@ def test_ctrl_c_reaches_the_parent_first(tmp_path: Path, to_sampler: bool) -> No
 @posix_only
 def test_a_sampler_that_is_killed_is_told_and_its_batches_stay_whole(tmp_path: Path) -> None:
     out = tmp_path / "samples.jsonl"
-    with Sampler(pid=os.getpid(), out=out, config=CONFIG, interval_s=0.02) as sampler:
+    with Sampler(pid=os.getpid(), out=out, config=CONFIG, **FAST) as sampler:
         time.sleep(1.3)
         (child,) = [p for p in psutil.Process().children() if "sampler.main" in str(p.cmdline())]
         child.kill()
@@ -230,7 +233,7 @@ def test_a_sampler_that_is_killed_is_told_and_its_batches_stay_whole(tmp_path: P
 def test_it_ends_with_the_measured_process_even_if_the_pipe_stays_open(tmp_path: Path) -> None:
     out = tmp_path / "samples.jsonl"
     measured = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
-    with Sampler(pid=measured.pid, out=out, config=CONFIG, interval_s=0.02) as sampler:
+    with Sampler(pid=measured.pid, out=out, config=CONFIG, **FAST) as sampler:
         (child,) = [p for p in psutil.Process().children() if "sampler.main" in str(p.cmdline())]
         with measured:
             pass
