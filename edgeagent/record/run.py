@@ -15,6 +15,11 @@ from edgeagent.record.spans import Span
 TASKS_NAME = "tasks.jsonl"
 SAMPLES_NAME = "samples.jsonl"
 COLD_NAME = "cold.jsonl"
+EDGES_NAME = "edges.jsonl"
+"""Counter readings at the edges of spans, taken by the measured process: `SampleBatch` lines."""
+
+EXTERNAL_NAME = "external.jsonl"
+"""Readings of meters outside the device, on its clock: `SampleBatch` lines."""
 
 
 class HostRecord(Record):
