@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from edgeagent.record.base import SCHEMA_VERSION, Record
 from edgeagent.record.bench import CeilingReading, Cell, LoadReading, Reading
 from edgeagent.record.run import HostRecord
+
+PhaseName: TypeAlias = Literal["load", "prefill", "decode"]
 
 
 class LoadRecord(Record):
@@ -39,14 +41,15 @@ class CellRecord(Record):
         order: Position in the whole run, from 0.
         cell: What was measured.
         readings: Every repetition.
-        energy_j: Joules of each repetition, `None` where they were not measured.
+        energy_j: Joules from the start of the first repetition to the end of the last one, `None`
+            if they were not measured.
     """
 
     round: int
     order: int
     cell: Cell
     readings: tuple[Reading, ...]
-    energy_j: tuple[float | None, ...] = ()
+    energy_j: float | None = None
 
 
 class PhaseRecord(Record):
@@ -64,7 +67,7 @@ class PhaseRecord(Record):
         rss_end_bytes: Resident memory when it ended.
     """
 
-    phase: Literal["load", "prefill", "decode"]
+    phase: PhaseName
     cell: Cell | None = None
     rss_peak_bytes: int | None
     rss_peak_source: str
@@ -168,13 +171,14 @@ class BenchRecord(Record):
     Attributes:
         schema_version: Version of this record.
         config: What the figures depend on.
-        sizes: Of the model.
+        sizes: Of the model, `None` if the package does not tell them.
         started_utc: Wall-clock time, for people.
         complete: Whether all rounds were measured.
         loads: Cold and warm loads.
         memory: Memory of each phase.
         cells: What was measured, in the order in which it was.
         ceilings: The device's own limits, measured in the same rounds.
+        cache_bytes: Last-level caches of the machine, `None` if it does not tell.
         spec: The device's limits on paper, `None` if nothing is known.
         energy_source: What the joules were read from and what they cover, `None` without any.
         notes: What a reader must know, such as why something was not measured.
@@ -182,13 +186,14 @@ class BenchRecord(Record):
 
     schema_version: int = SCHEMA_VERSION
     config: BenchConfig
-    sizes: ModelSizes
+    sizes: ModelSizes | None
     started_utc: str
     complete: bool
     loads: tuple[LoadRecord, ...] = ()
     memory: tuple[PhaseRecord, ...] = ()
     cells: tuple[CellRecord, ...] = ()
     ceilings: tuple[CeilingReading, ...] = ()
+    cache_bytes: int | None = None
     spec: SpecSheet | None = None
     energy_source: str | None = None
     notes: tuple[str, ...] = ()

@@ -57,7 +57,7 @@ def measure(job: CeilingJob) -> CeilingReply:
         allow_spinning=job.allow_spinning,
         round_=job.round,
     )
-    return CeilingReply(readings=tuple(readings), notes=tuple(notes))
+    return CeilingReply(readings=tuple(readings), cache_bytes=cache, notes=tuple(notes))
 
 
 def _shuffled(names: Iterable[str], *seed: int) -> tuple[str, ...]:

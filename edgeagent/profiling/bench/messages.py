@@ -112,10 +112,12 @@ class CeilingReply(Record):
 
     Attributes:
         readings: Every block.
+        cache_bytes: Last-level caches of the machine, `None` if it does not tell.
         notes: Why something was not measured.
         failed: One sentence if nothing was.
     """
 
     readings: tuple[CeilingReading, ...] = ()
+    cache_bytes: int | None = None
     notes: tuple[str, ...] = ()
     failed: str | None = None
