@@ -26,8 +26,9 @@ _FLAG_FD_CLOEXEC = 8
 _EVERY_PROCESS = -1
 _NO_GROUP = -1
 
-Syscall = Callable[[int, bytes, int, int, int, int], int]
-"""`syscall(number, attr, pid, cpu, group, flags)`: a descriptor; raises `OSError`."""
+Syscall = Callable[[int, bytes, int], int]
+"""Makes the system call of this number with attributes and processor, for every process and outside
+of any group; returns a descriptor, raises `OSError`."""
 
 
 class EventCounter:
@@ -67,7 +68,7 @@ def open_cpu_event(pmu: int, config: int, cpu: int, syscall: Syscall | None = No
         raise OSError(errno.ENOSYS, "perf_event_open has no known number on this architecture")
     attr = _ATTR.pack(pmu, _ATTR.size, config, 0, 0, 0, 0, 0, 0, 0)
     call = _call_kernel if syscall is None else syscall
-    return EventCounter(call(number, attr, _EVERY_PROCESS, cpu, _NO_GROUP, _FLAG_FD_CLOEXEC))
+    return EventCounter(call(number, attr, cpu))
 
 
 def architecture() -> str:
@@ -82,7 +83,7 @@ def architecture() -> str:
     return "arm" if machine.startswith("armv") else machine
 
 
-def _call_kernel(number: int, attr: bytes, pid: int, cpu: int, group: int, flags: int) -> int:
+def _call_kernel(number: int, attr: bytes, cpu: int) -> int:
     if sys.platform != "linux":
         raise OSError(errno.ENOSYS, "perf_event_open exists on Linux only")
     library = ctypes.CDLL(None, use_errno=True)
@@ -90,10 +91,10 @@ def _call_kernel(number: int, attr: bytes, pid: int, cpu: int, group: int, flags
     descriptor = library.syscall(
         ctypes.c_long(number),
         ctypes.create_string_buffer(attr, len(attr)),
-        ctypes.c_int(pid),
+        ctypes.c_int(_EVERY_PROCESS),
         ctypes.c_int(cpu),
-        ctypes.c_int(group),
-        ctypes.c_ulong(flags),
+        ctypes.c_int(_NO_GROUP),
+        ctypes.c_ulong(_FLAG_FD_CLOEXEC),
     )
     if descriptor < 0:
         code = ctypes.get_errno()

@@ -60,14 +60,12 @@ class _Event:
 def discover_perf(
     tree: SystemTree = THIS_MACHINE,
     open_counter: OpenCounter = open_cpu_event,
-    is_wanted: Callable[[str], bool] = lambda _package: True,
 ) -> Discovery:
     """Find the package counters that perf offers and probe each by reading it until it moves.
 
     Args:
         tree: The system's files; counters are those of the running kernel, whatever the tree.
         open_counter: Opens a counter.
-        is_wanted: Whether the package of this name (`package-0`) is to be read in this way.
     """
     unit = tree.sys / "bus" / "event_source" / "devices" / "power"
     if tree.text(unit / "events" / _EVENT) is None:
@@ -79,11 +77,7 @@ def discover_perf(
         text = describe(error) if isinstance(error, OSError) else str(error)
         reason = f"The description of perf's counter makes no sense: {text}."
         return Discovery((), (failed(_info("package"), SourceState.UNSUPPORTED, reason),))
-    opened = [
-        _open(package, event, cpu, tree, open_counter)
-        for package, cpu in packages.items()
-        if is_wanted(package)
-    ]
+    opened = [_open(package, event, cpu, tree, open_counter) for package, cpu in packages.items()]
     return _probe(opened)
 
 

@@ -47,6 +47,7 @@ _TOTALS = {Scope.PACKAGE: "cpu", Scope.SYSTEM: "system"}
 
 _DIE = re.compile(r"-die-[0-9]+$")
 _PSYS = re.compile(r"psys(-[0-9]+)?")
+_MAKERS = re.compile(r"GenuineIntel|AuthenticAMD|HygonGenuine")
 _PACKAGE_COUNTERS = re.compile(r"^vendor_id\s*:\s*(AuthenticAMD|HygonGenuine)$", re.MULTILINE)
 
 _STILL_S = 0.02

@@ -1,0 +1,164 @@
+"""Power of an NVIDIA Jetson module and of its supply rails.
+
+Which rails add up to the module is a fact of the board, not of the sensors: it comes from the
+device profiles (`profiles/devices/*.toml`), which a board is matched to by its device tree. Labels
+are compared exactly. A board that no profile knows gets its rails, each for itself, and no total.
+The carrier board is measured only where the profile says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeagent.config.device import Rail
+from edgeagent.config.devices import BoardRails, rails_for
+from edgeagent.errors import ConfigError
+from edgeagent.meter.energy.ina import (
+    Channel,
+    find_channels,
+    is_switched_off,
+    period_s,
+    power_w,
+    resolution_w,
+)
+from edgeagent.meter.energy.reading import failed, group_read_remedy, offer
+from edgeagent.meter.protocol import Discovery
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
+
+_TOTAL_INTERVAL_S = 0.05
+"""A read waits 7 to 13 ms for the bus, twice for each rail, and its chip converts no faster."""
+
+_PART_INTERVAL_S = 0.2
+"""Rails that are part of another one are read more rarely: the total is what counts."""
+
+_MAX_POWER_W = 400.0
+"""More than any module and its supply can take; a reading beyond it is a fault of the bus."""
+
+_SCOPES = {None: Scope.RAIL, "module": Scope.MODULE, "system": Scope.SYSTEM}
+
+
+def discover_jetson(tree: SystemTree = THIS_MACHINE) -> Discovery:
+    """Find the rails with a power monitor and probe each by reading its power."""
+    channels = find_channels(tree)
+    if not channels:
+        return Discovery((), ())
+    board, hindrance = _board(tree)
+    sources = _names(channels)
+    offers = [
+        _offer(channel, source, _rail(channel, channels, board), tree)
+        for channel, source in zip(channels, sources, strict=True)
+    ]
+    return Discovery.union((*offers, _missing(channels, board, hindrance, tree)))
+
+
+def _board(tree: SystemTree) -> tuple[BoardRails | None, str]:
+    """Return the rails of this board, or why they are not known."""
+    compatible, model = (_device_tree(tree, name) for name in ("compatible", "model"))
+    name = " ".join(model) or (compatible[0] if compatible else "unnamed")
+    try:
+        board = rails_for(compatible, " ".join(model) or None)
+    except ConfigError as error:
+        return None, f"The device profiles cannot be read: {error}"
+    if board is None:
+        return None, f"No device profile says which rails of the board {name!r} add up to it."
+    if not board.total("module") and not board.total("system"):
+        return (
+            board,
+            f"The profile {board.profile_id} says of no rail that it adds up to the board.",
+        )
+    return board, ""
+
+
+def _device_tree(tree: SystemTree, name: str) -> tuple[str, ...]:
+    """Return the null-terminated texts of a property at the root of the device tree."""
+    for folder in (tree.proc / "device-tree", tree.sys / "firmware" / "devicetree" / "base"):
+        text = tree.text(folder / name)
+        if text:
+            return tuple(part.strip() for part in text.split("\x00") if part.strip())
+    return ()
+
+
+def _rail(channel: Channel, channels: Sequence[Channel], board: BoardRails | None) -> Rail | None:
+    """Return what the profile says about a channel, `None` if nothing.
+
+    The INA238 has no label in most kernels: where chip and rail of this family are the only ones,
+    they belong together.
+    """
+    if board is None:
+        return None
+    if channel.label:
+        return board.find(channel.sensor, channel.label)
+    rails = [rail for rail in board.rails if rail.sensor == channel.sensor]
+    alike = [other for other in channels if other.sensor == channel.sensor]
+    return rails[0] if channel.sensor == "ina238" and len(rails) == len(alike) == 1 else None
+
+
+def _names(channels: Sequence[Channel]) -> tuple[str, ...]:
+    """Name each channel by its label, and by its place too if it has none or shares it."""
+    labels = [(channel.sensor, channel.label) for channel in channels]
+    return tuple(
+        f"{channel.sensor}:{channel.label}"
+        if channel.label and labels.count((channel.sensor, channel.label)) == 1
+        else f"{channel.sensor}:{channel.label or 'rail'}@{channel.place}"
+        for channel in channels
+    )
+
+
+def _info(source: str, total: str | None) -> SourceInfo:
+    return SourceInfo(
+        source=source,
+        quantity="power_w",
+        kind=SampleKind.SAMPLED,
+        scope=_SCOPES[total],
+        total=total,
+        max_power_w=_MAX_POWER_W,
+    )
+
+
+def _offer(channel: Channel, source: str, rail: Rail | None, tree: SystemTree) -> Discovery:
+    total = None if rail is None else rail.total
+    least_s = _PART_INTERVAL_S if total is None and rail is not None else _TOTAL_INTERVAL_S
+    converts_s = period_s(channel, tree)
+    min_interval_s = max(least_s, converts_s or 0.0)
+    interval_s = _TOTAL_INTERVAL_S if converts_s is None else converts_s
+    info = _info(source, total).model_copy(update={"interval_s": interval_s})
+    if is_switched_off(channel, tree):
+        reason = f"The channel is switched off: {channel.enable} is 0."
+        remedy = f"As an administrator, write 1 to {channel.enable}."
+        return Discovery((), (failed(info, SourceState.UNSUPPORTED, reason, remedy),))
+    return offer(
+        info.model_copy(update={"resolution": resolution_w(channel, tree)}),
+        lambda: power_w(channel, tree),
+        min_interval_s=min_interval_s,
+        remedies={SourceState.PERMISSION: group_read_remedy(channel.factors[0])},
+    )
+
+
+def _missing(
+    channels: Sequence[Channel], board: BoardRails | None, hindrance: str, tree: SystemTree
+) -> Discovery:
+    """List what a total lacks; without it, the rails that are there would pass for all of it."""
+    if hindrance:
+        info = _info(f"{channels[0].sensor}:total", "module")
+        remedy = (
+            "Write down in a profile which rails add up (profiles/devices, docs/hardware.md), "
+            "or use an external meter."
+        )
+        return Discovery((), (failed(info, SourceState.UNSUPPORTED, hindrance, remedy),))
+    rails = () if board is None else (*board.total("module"), *board.total("system"))
+    found = [_rail(channel, channels, board) for channel in channels]
+    return Discovery(
+        (),
+        tuple(
+            failed(
+                _info(f"{rail.sensor}:{rail.label}", rail.total),
+                SourceState.ABSENT,
+                f"No {rail.sensor.upper()} in {tree.sys} has the label {rail.label}, which the "
+                "total needs.",
+                f"Load the driver {rail.sensor}; the device tree of the system must name the rail.",
+            )
+            for rail in rails
+            if rail not in found
+        ),
+    )
