@@ -8,6 +8,7 @@ import json
 from pydantic import Field
 
 from edgeagent.record.base import SCHEMA_VERSION, Record
+from edgeagent.record.memory import MemoryPrediction
 from edgeagent.record.outcome import Outcome
 from edgeagent.record.samples import ReadFailure, Sample, SourceInfo
 from edgeagent.record.spans import Span
@@ -145,6 +146,15 @@ class ColdRecord(Record):
         rss_peak_source: Which of the two it is.
         rss_anon_bytes: Largest anonymous part, which the system cannot drop.
         rss_file_bytes: Largest file-backed part, such as mapped weights.
+        rss_peak_by_phase_bytes: Peak resident memory of each phase by the system's own high-water
+            mark: `start`, `import`, `load`, `warm_up`, the kinds of spans, and `rest`. Empty where
+            the mark cannot be started anew.
+        rss_anon_by_phase_bytes: Largest anonymous part at an edge of each phase.
+        rss_file_by_phase_bytes: Largest file-backed part at an edge of each phase.
+        pss_bytes: At the end, shared pages divided by the number of processes that share them.
+        uss_bytes: At the end, pages that no other process shares.
+        swap_peak_bytes: Largest part that was swapped out.
+        predicted: What was predicted before anything was loaded, `None` if nothing was.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -161,6 +171,13 @@ class ColdRecord(Record):
     rss_peak_source: str
     rss_anon_bytes: int | None
     rss_file_bytes: int | None
+    rss_peak_by_phase_bytes: dict[str, int] = Field(default_factory=dict)
+    rss_anon_by_phase_bytes: dict[str, int] = Field(default_factory=dict)
+    rss_file_by_phase_bytes: dict[str, int] = Field(default_factory=dict)
+    pss_bytes: int | None = None
+    uss_bytes: int | None = None
+    swap_peak_bytes: int | None = None
+    predicted: MemoryPrediction | None = None
 
 
 class SampleBatch(Record):

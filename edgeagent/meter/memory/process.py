@@ -56,6 +56,15 @@ def discover_process(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
     )
 
 
+def own_memory(tree: SystemTree = THIS_MACHINE) -> Mapping[str, float]:
+    """Return what `/proc/self/status` says about this process's memory, in bytes by its names.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    return _kib_table(tree.proc / "self" / "status", tree.read)()
+
+
 def reset_rss_peak(tree: SystemTree = THIS_MACHINE) -> bool:
     """Start the peak resident memory (VmHWM) of this process anew; False where that is impossible.
 
