@@ -147,7 +147,8 @@ class Thrift:
         share = cpu_s / wall_s
         self._share = share if self._share is None else self._share + 0.4 * (share - self._share)
         if self._share > self._limit:
-            self.stretch = min(MAX_STRETCH, self.stretch * min(2.0, self._share / self._limit))
+            excess = max(share, self._share) / self._limit
+            self.stretch = min(MAX_STRETCH, self.stretch * min(2.0, excess))
             self._share = self._limit * 0.9  # what the new pace is expected to cost
         elif self._share < self._limit * 0.6 and self.stretch > 1.0:
             self.stretch = max(1.0, self.stretch * 0.9)
