@@ -17,6 +17,7 @@
 
 Every message is one sentence for a person: what is wrong, where, and what to do about it. Only the
 command line turns these into messages and exit codes; library code raises them and never prints.
+`compare --fail-on-regression` ends with 10 if a run is worse than its reference.
 Ctrl-C is not an error of ours: the command line exits with 130 after finished work is saved.
 """
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("edgeagent.cli.run:command", "Ask a model one question."),
     "profile": ("edgeagent.cli.profile:command", "Measure the paradigms on a suite of tasks."),
     "report": ("edgeagent.cli.report:command", "Show the results of a profile again."),
+    "compare": ("edgeagent.cli.compare:command", "Compare runs, beyond what the machine did."),
     "bundle": ("edgeagent.cli.bundle:command", "Make one archive of a package and its needs."),
     "install": ("edgeagent.cli.install:command", "Verify a bundle and unpack it, offline."),
     "doctor": ("edgeagent.cli.doctor:command", "Check what this device offers and what it lacks."),
