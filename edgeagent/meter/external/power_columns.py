@@ -104,10 +104,8 @@ def _of(header: Sequence[str], quantity: str) -> list[Column]:
             continue
         if quantity == "time":
             columns.append(Column(index, _time_factor(words)))
-        elif not _NOT_MEAN & set(words):
-            factor = _factor(words, quantity)
-            if factor is not None:
-                columns.append(Column(index, factor))
+        elif not _NOT_MEAN & set(words) and (factor := _factor(words, quantity)) is not None:
+            columns.append(Column(index, factor))
     return columns
 
 
@@ -116,7 +114,7 @@ def _words(cell: str) -> list[str]:
     return [word for word in re.split(r"[^0-9a-zµμ]+", cell.strip().lower()) if word]
 
 
-def _time_factor(words: Sequence[str]) -> float | None:
+def _time_factor(words: Sequence[str]) -> float:
     """Return seconds per unit; the unit is the last word that is one."""
     return next((_TIME_UNITS[word] for word in reversed(words[1:]) if word in _TIME_UNITS), 1.0)
 
