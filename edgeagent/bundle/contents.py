@@ -17,8 +17,10 @@ from edgeagent.bundle.index import (
     BundledFile,
     problem_in,
 )
+from edgeagent.config.device import DeviceProfile
+from edgeagent.config.devices import device_file
 from edgeagent.config.package import Package
-from edgeagent.config.spec import MAX_CONFIG_BYTES
+from edgeagent.config.spec import MAX_CONFIG_BYTES, parse_spec
 from edgeagent.config.suites import SUITE_FILE_NAME, Suite, document_files
 from edgeagent.errors import ConfigError
 from edgeagent.record.manifest import MANIFEST_NAME
@@ -73,21 +75,27 @@ def suite_contents(suite: Suite, asked: str | Path) -> dict[str, Source]:
     return contents
 
 
-def device_contents(path: Path) -> dict[str, Source]:
+def device_contents(device: str | Path) -> dict[str, Source]:
     """Return the device profile.
 
+    Args:
+        device: Id of a shipped profile, or the path of a file.
+
     Raises:
-        ConfigError: It cannot be read or is not TOML.
+        ConfigError: There is none, or it is not valid.
     """
+    path = device_file(device)
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path} is larger than {MAX_CONFIG_BYTES >> 20} MiB.")
         content = path.read_bytes()
-        tomli.loads(content.decode("utf-8"))
+        data = tomli.loads(content.decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # of TOML and of UTF-8
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    # What is bundled is what was checked, even if the file changes meanwhile.
+    parse_spec(data, DeviceProfile, where=str(path))
     return {DEVICE_NAME: content}
 
 

@@ -65,13 +65,13 @@ class BundleSettings:
 
     Attributes:
         suite: Name of a shipped suite, or the path of one.
-        device: Device profile, a TOML file.
+        device: Device profile: the id of a shipped one, or the path of a TOML file.
         wheelhouse: Device to gather wheels for, which asks pip's index; `None` for no wheels.
         zstd: Whether to compress.
     """
 
     suite: str | Path = "core"
-    device: Path | None = None
+    device: str | Path | None = None
     wheelhouse: WheelTarget | None = None
     zstd: bool = False
 

@@ -25,7 +25,7 @@ _EXAMPLES = """\b
 Examples:
   edgeagent bundle smollm2-135m-instruct
   edgeagent bundle packages/qwen --wheelhouse linux-aarch64 --python 3.11 --out qwen-jetson.tar
-  edgeagent bundle packages/qwen --device jetson.toml --suite my-suite/ --zstd
+  edgeagent bundle packages/qwen --device jetson-orin-nano --suite my-suite/ --zstd
 """
 
 
@@ -37,7 +37,11 @@ Examples:
     help="The archive; default: MODEL.bundle.tar in the current folder.",
 )
 @click.option("--suite", default="core", show_default=True, help="Evaluation suite to bring along.")
-@click.option("--device", type=click.Path(path_type=Path), help="Device profile, a TOML file.")
+@click.option(
+    "--device",
+    metavar="ID|FILE",
+    help="Device profile: one of `edgeagent devices`, or a TOML file.",
+)
 @click.option(
     "--wheelhouse",
     type=click.Choice(list(PLATFORMS)),
@@ -56,7 +60,7 @@ def command(
     model: str,
     out: Path | None,
     suite: str,
-    device: Path | None,
+    device: str | None,
     wheelhouse: str | None,
     python: str | None,
     zstd: bool,

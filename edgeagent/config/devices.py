@@ -147,18 +147,27 @@ def load_device(id_or_path: str | Path) -> DeviceProfile:
     Raises:
         ConfigError: There is no such profile, or it is not valid; the message names file and key.
     """
+    path = device_file(id_or_path)
+    profile = load_spec(path, DeviceProfile)
+    if path.parent == _shipped_dir() and profile.id != path.stem:
+        raise ConfigError(
+            f"{path}: id is {profile.id!r} but must be the file's name, {path.stem!r}."
+        )
+    return profile
+
+
+def device_file(id_or_path: str | Path) -> Path:
+    """Return the file of a profile, which `load_device` reads.
+
+    Raises:
+        ConfigError: There is no such profile.
+    """
     known = _device_ids()
-    if isinstance(id_or_path, str) and id_or_path in known:
-        path = data_dir("profiles") / "devices" / f"{id_or_path}.toml"
-        profile = load_spec(path, DeviceProfile)
-        if profile.id != id_or_path:
-            raise ConfigError(
-                f"{path}: id is {profile.id!r} but must be the file's name, {id_or_path!r}."
-            )
-        return profile
+    if str(id_or_path) in known:
+        return _shipped_dir() / f"{id_or_path}.toml"
     path = Path(id_or_path)
     if _is_file(path):
-        return load_spec(path, DeviceProfile)
+        return path
     raise ConfigError(_unknown(str(id_or_path), known))
 
 
@@ -245,8 +254,12 @@ def _variant(profile: DeviceProfile, facts: DeviceFacts) -> Variant | None:
     return max(fits, key=lambda pair: pair[0])[1] if fits else None
 
 
+def _shipped_dir() -> Path:
+    return data_dir("profiles") / "devices"
+
+
 def _device_ids() -> list[str]:
-    stems = sorted(path.stem for path in (data_dir("profiles") / "devices").glob("*.toml"))
+    stems = sorted(path.stem for path in _shipped_dir().glob("*.toml"))
     return [stem for stem in stems if re.fullmatch(ID_PATTERN, stem)]
 
 

@@ -22,6 +22,9 @@ class Spec(BaseModel):
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
+_PLAIN = {"extra_forbidden": "there is no such key", "missing": "this key is missing"}
+"""Kinds of error whose usual words speak of program arguments, and ours."""
+
 
 def load_spec(path: Path, spec: type[SpecT]) -> SpecT:
     """Read a TOML file into a spec.
@@ -53,4 +56,5 @@ def parse_spec(data: object, spec: type[SpecT], where: str) -> SpecT:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ConfigError(f"{where}: {key}: {first['msg']}{more}.") from error
+        what = _PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
+        raise ConfigError(f"{where}: {key}: {what}{more}.") from error

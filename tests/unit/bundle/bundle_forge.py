@@ -19,6 +19,13 @@ from edgeagent.record.manifest import MANIFEST_NAME, Manifest, SourceRecord
 
 Entry = tuple[str, bytes]
 
+DEVICE_PROFILE = """\
+id = "own-board"
+name = "A board of one's own"
+vendor = "nobody"
+match = { board = ["own board"] }
+"""
+
 FILES = {
     "genai_config.json": b"{}",
     "model.onnx": bytes(range(256)) * 3,

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundle_forge import FILES, forged
+from bundle_forge import DEVICE_PROFILE, FILES, forged
 from click.testing import CliRunner, Result
 
 from edgeagent.bundle.install import differing_versions, install_bundle
@@ -41,7 +41,7 @@ def tree(folder: Path) -> set[str]:
 @pytest.mark.parametrize("zstd", [False, True], ids=["plain", "zstd"])
 def test_round_trip(package: Package, tmp_path: Path, zstd: bool) -> None:
     device = tmp_path / "device.toml"
-    device.write_text('name = "jetson"\n', encoding="utf-8")
+    device.write_text(DEVICE_PROFILE, encoding="utf-8")
     out = tmp_path / "a.tar"
     settings = BundleSettings("core", device, zstd=zstd)
     written = write_bundle(package, out, settings)

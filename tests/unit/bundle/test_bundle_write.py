@@ -10,12 +10,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from bundle_forge import entries_of, zstd_module
+from bundle_forge import DEVICE_PROFILE, entries_of, zstd_module
 
 from edgeagent.bundle import contents
 from edgeagent.bundle.progress import BundleStage
 from edgeagent.bundle.write import BundleSettings, write_bundle
 from edgeagent.config.package import Package, read_package
+from edgeagent.config.paths import data_dir
 from edgeagent.config.suites import load_suite
 from edgeagent.errors import ConfigError, EdgeAgentError
 
@@ -47,7 +48,7 @@ def test_a_bundle_holds_package_suite_device_notices_and_pins(
 ) -> None:
     (package.folder / "diary.txt").write_text("not of the package", encoding="utf-8")
     device = tmp_path / "jetson.toml"
-    device.write_text('name = "jetson"\n', encoding="utf-8")
+    device.write_text(DEVICE_PROFILE, encoding="utf-8")
     settings = BundleSettings(own_suite(tmp_path / "own"), device)
     written = write_bundle(package, tmp_path / "out.tar", settings)
 
@@ -211,10 +212,19 @@ def test_a_file_that_changes_meanwhile_is_noticed(package: Package, tmp_path: Pa
     assert leftovers(tmp_path) == set()
 
 
+def test_a_shipped_device_profile_comes_along_by_its_id(package: Package, tmp_path: Path) -> None:
+    settings = BundleSettings(device="jetson-orin-nano")
+    written = write_bundle(package, tmp_path / "out.tar", settings)
+    bundled = entries_of(written.path.read_bytes())["bundle/device.toml"]
+    shipped = data_dir("profiles") / "devices" / "jetson-orin-nano.toml"
+    assert bundled == shipped.read_bytes()
+
+
 def test_what_cannot_be_bundled(package: Package, tmp_path: Path) -> None:
     out = tmp_path / "out.tar"
     (tmp_path / "letter.txt").write_text("dear", encoding="utf-8")
     (tmp_path / "broken.toml").write_text("= 1", encoding="utf-8")
+    (tmp_path / "odd.toml").write_text(DEVICE_PROFILE + "watts = 7\n", encoding="utf-8")
 
     def attempt(match: str, path: Path = out, **settings: object) -> None:
         with pytest.raises(EdgeAgentError, match=match):
@@ -224,7 +234,9 @@ def test_what_cannot_be_bundled(package: Package, tmp_path: Path) -> None:
     attempt("is a folder", tmp_path)
     attempt("There is no folder", tmp_path / "none" / "out.tar")
     attempt("not valid TOML", device=tmp_path / "broken.toml")
-    attempt("cannot be read", device=tmp_path / "none.toml")
+    attempt(r"odd\.toml: watts: there is no such key", device=tmp_path / "odd.toml")
+    attempt("There is no device profile", device=tmp_path / "none.toml")
+    attempt("did you mean jetson-orin-nano", device="jetson-orin-nan")
     attempt("no suite", suite="nothing")
     assert (tmp_path / "letter.txt").read_text(encoding="utf-8") == "dear"
 
