@@ -19,12 +19,15 @@ from edgeagent.config.suite import TaskSpec
 from edgeagent.errors import EngineError
 from edgeagent.meter.memory.process import discover_process
 from edgeagent.meter.protocol import Meter, MeterError
+from edgeagent.profiling.memory_prediction import predict_memory
 from edgeagent.profiling.settings import ProfileSettings
 from edgeagent.record.run import ColdRecord, RunConfig
 
 POLL_S = 0.02
 _RSS, _PEAK = "process:rss", "process:rss_peak"
 _ANON, _FILE = "process:rss_anon", "process:rss_file"
+_SWAP = "process:swap"
+_PSS, _USS = "process:pss", "process:uss"
 
 
 def cold_tasks(tasks: Sequence[TaskSpec]) -> tuple[TaskSpec, ...]:
@@ -52,6 +55,7 @@ def measure_cold_start(settings: ProfileSettings, config: RunConfig, paradigm: s
         "paradigm": paradigm,
         "questions": [task.question for task in cold_tasks(settings.suite.spec.task)],
     }
+    predicted = predict_memory(settings, paradigm)
     with _Worker(job) as worker:
         watch = _Watch(worker.pid)
         loaded = worker.wait_for("loaded", watch.poll)
@@ -60,6 +64,11 @@ def measure_cold_start(settings: ProfileSettings, config: RunConfig, paradigm: s
         worker.proceed()
         finished = worker.wait_for("finished", watch.poll)
         watch.poll()
+        watch.look_at_pages()
+    by_phase: dict[str, int] = finished["rss_peak_by_phase_bytes"]
+    # The worker starts its mark anew at each phase, so the largest of all is its peak.
+    marks = [*by_phase.values(), watch.largest(_PEAK) or 0]
+    peak = max(marks) if any(marks) else None
     return ColdRecord(
         config=config,
         paradigm=paradigm,
@@ -70,10 +79,17 @@ def measure_cold_start(settings: ProfileSettings, config: RunConfig, paradigm: s
         kv_cache_bytes=finished["kv_cache_bytes"],
         tasks=len(job["questions"] or ()),
         rss_loaded_bytes=rss_loaded,
-        rss_peak_bytes=watch.largest(_PEAK) or watch.largest(_RSS),
-        rss_peak_source=_PEAK if watch.largest(_PEAK) else _RSS,
+        rss_peak_bytes=peak or watch.largest(_RSS),
+        rss_peak_source=_PEAK if peak else _RSS,
         rss_anon_bytes=watch.largest(_ANON),
         rss_file_bytes=watch.largest(_FILE),
+        rss_peak_by_phase_bytes=by_phase,
+        rss_anon_by_phase_bytes=finished["rss_anon_by_phase_bytes"],
+        rss_file_by_phase_bytes=finished["rss_file_by_phase_bytes"],
+        pss_bytes=watch.latest(_PSS),
+        uss_bytes=watch.latest(_USS),
+        swap_peak_bytes=watch.largest(_SWAP),
+        predicted=predicted,
     )
 
 
@@ -81,15 +97,22 @@ class _Watch:
     """Reads the memory of a process again and again."""
 
     def __init__(self, pid: int) -> None:
-        wanted = {_RSS, _PEAK, _ANON, _FILE}
-        self._meters: list[Meter] = [
-            meter for meter in discover_process(pid).meters if meter.info.source in wanted
-        ]
+        found = discover_process(pid).meters
+        self._meters = _of(found, {_RSS, _PEAK, _ANON, _FILE, _SWAP})
+        self._page_meters = _of(found, {_PSS, _USS})
         self._latest: dict[str, float] = {}
         self._largest: dict[str, float] = {}
 
     def poll(self) -> None:
-        for meter in self._meters:
+        """Read what is cheap."""
+        self._read(self._meters)
+
+    def look_at_pages(self) -> None:
+        """Read what walks all pages of the process, and so holds it up."""
+        self._read(self._page_meters)
+
+    def _read(self, meters: list[Meter]) -> None:
+        for meter in meters:
             try:
                 sample = meter.read()
             except MeterError:
@@ -104,6 +127,10 @@ class _Watch:
 
     def largest(self, source: str) -> int | None:
         return _whole(self._largest.get(source))
+
+
+def _of(meters: tuple[Meter, ...], names: set[str]) -> list[Meter]:
+    return [meter for meter in meters if meter.info.source in names]
 
 
 def _whole(value: float | None) -> int | None:

@@ -13,7 +13,9 @@ from typing import Any
 
 from edgeagent.clock import now_ns
 from edgeagent.config.run import Budget, EngineConfig
+from edgeagent.engine.genai_runtime import import_runtime
 from edgeagent.errors import EdgeAgentError
+from edgeagent.meter.memory.phase_peaks import PhasePeaks
 from edgeagent.profiling.workbench import Workbench, load_engine
 
 
@@ -33,7 +35,11 @@ def main() -> int:
 
 
 def _work(job: Mapping[str, Any]) -> None:
-    engine = load_engine(Path(job["package"]), EngineConfig.model_validate(job["engine"]))
+    peaks = PhasePeaks(first="start")
+    with peaks.phase("import"):
+        import_runtime()
+    with peaks.phase("load"):
+        engine = load_engine(Path(job["package"]), EngineConfig.model_validate(job["engine"]))
     bench = Workbench(
         engine,
         documents=Path(job["documents"]) if job["documents"] else None,
@@ -43,22 +49,26 @@ def _work(job: Mapping[str, Any]) -> None:
     _say(loaded={"load_ns": engine.info.load_ns})
     sys.stdin.readline()  # the parent looks at the memory of a loaded model first
     t0_ns = now_ns()
-    paradigm = bench.paradigm(job["paradigm"])
-    paradigm.warm_up()
+    with peaks.phase("warm_up"):
+        bench.paradigm(job["paradigm"]).warm_up()
     warm_up_ns = now_ns() - t0_ns
     sessions = bench.runtime.sessions()
     prefix_tokens = sum(len(session.tokens) for session in sessions)
     for question in job["questions"]:
-        bench.run(job["paradigm"], question)
+        bench.run(job["paradigm"], question, edges=peaks)
     per_token = engine.info.kv_bytes_per_token
     sessions = bench.runtime.sessions()
     capacity = sum(session.max_context_len for session in sessions)
+    memory = peaks.result()
     _say(
         finished={
             "warm_up_ns": warm_up_ns,
             "prefix_tokens": prefix_tokens,
             "sessions": len(sessions),
             "kv_cache_bytes": None if per_token is None else capacity * per_token,
+            "rss_peak_by_phase_bytes": memory.rss_peak_bytes,
+            "rss_anon_by_phase_bytes": memory.rss_anon_bytes,
+            "rss_file_by_phase_bytes": memory.rss_file_bytes,
         }
     )
 
