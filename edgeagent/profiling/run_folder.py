@@ -12,10 +12,13 @@ from pathlib import Path
 from edgeagent.clock import to_seconds
 from edgeagent.errors import RunDataError
 from edgeagent.record import jsonl
+from edgeagent.record.baseline import BASELINES_NAME
+from edgeagent.record.conditions import CONDITIONS_NAME
 from edgeagent.record.reference import REFERENCE_NAME
 from edgeagent.record.repetitions import Timing
 from edgeagent.record.run import (
     COLD_NAME,
+    EDGES_NAME,
     SAMPLES_NAME,
     TASKS_NAME,
     ColdRecord,
@@ -25,7 +28,15 @@ from edgeagent.record.run import (
 )
 
 RUNS_DIR = Path("runs")
-_FILES = (TASKS_NAME, COLD_NAME, SAMPLES_NAME, REFERENCE_NAME)
+_FILES = (
+    TASKS_NAME,
+    COLD_NAME,
+    SAMPLES_NAME,
+    EDGES_NAME,
+    BASELINES_NAME,
+    CONDITIONS_NAME,
+    REFERENCE_NAME,
+)
 
 
 @dataclass(frozen=True)

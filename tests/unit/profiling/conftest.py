@@ -82,3 +82,9 @@ def package(tmp_path: Path) -> Package:
 def settings_config(suite: Suite, package: Package) -> RunConfig:
     """The configuration of a run with default settings."""
     return ProfileSettings(package=package, suite=suite).run_config()
+
+
+@pytest.fixture(autouse=True)
+def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watch the load of other programs for an instant only."""
+    monkeypatch.setattr("edgeagent.profiling.protocol.conditions.LOAD_WINDOW_S", 0.02)

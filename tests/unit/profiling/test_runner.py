@@ -15,9 +15,12 @@ from edgeagent.profiling.progress import ProfileProgress
 from edgeagent.profiling.runner import run_profile
 from edgeagent.profiling.settings import ProfileSettings
 from edgeagent.record import jsonl
+from edgeagent.record.baseline import BASELINES_NAME, BaselineRecord, BaselineWhen
+from edgeagent.record.conditions import CONDITIONS_NAME, ConditionsRecord
 from edgeagent.record.outcome import FailureMode
 from edgeagent.record.reference import REFERENCE_NAME, ReferenceRecord
 from edgeagent.record.run import SAMPLES_NAME, TASKS_NAME, SampleBatch, TaskRecord
+from edgeagent.record.samples import SourceState
 from edgeagent.report.load import load_run
 from edgeagent.report.summary import summarize
 
@@ -236,3 +239,37 @@ def test_the_machine_itself_is_measured_between_tasks(settings) -> None:
             task.spans[0].t0_ns < record.t1_ns and record.t0_ns < task.spans[0].t1_ns
             for task in tasks
         )
+
+
+def test_the_state_of_the_machine_is_recorded_before_and_after(settings) -> None:
+    seen: list[ProfileProgress] = []
+    run_profile(settings, seen.append, open_engine=scripted())
+    begun, ended = jsonl.read(settings.out / CONDITIONS_NAME, ConditionsRecord)
+    assert begun.before == ended.before
+    assert begun.after is None
+    assert ended.after is not None
+    assert ended.before.t_ns < records(settings)[0].spans[0].t0_ns
+    assert ended.after.t_ns > records(settings)[-1].spans[0].t1_ns
+    shown = " ".join(progress.note for progress in seen)
+    assert all(warning.sentence in shown for warning in ended.warnings)
+
+
+def test_baselines_enclose_the_tasks_where_they_are_asked_for(settings) -> None:
+    run_profile(settings, open_engine=scripted())
+    energy = any(
+        info.quantity in {"energy_j", "power_w"} and info.state is SourceState.OK
+        for batch in jsonl.read(settings.out / SAMPLES_NAME, SampleBatch)
+        for info in batch.sources
+    )
+    assert (settings.out / BASELINES_NAME).is_file() is energy
+    asked = dataclasses.replace(
+        settings, protocol=Protocol(baseline_s=0.2), out=settings.out.parent / "asked"
+    )
+    run_profile(asked, open_engine=scripted())
+    before, after = jsonl.read(asked.out / BASELINES_NAME, BaselineRecord)
+    assert (before.when, after.when) == (BaselineWhen.BEFORE, BaselineWhen.AFTER)
+    assert before.t1_ns - before.t0_ns >= 200_000_000
+    tasks = records(asked)
+    assert before.t1_ns <= tasks[0].spans[0].t0_ns
+    assert tasks[-1].spans[0].t1_ns <= after.t0_ns
+    assert summarize(load_run(asked.out))
