@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import sys
-from pathlib import Path
 
 from edgeagent.config.devices import DeviceFacts
 from edgeagent.meter.host.facts import cpu_name
@@ -15,28 +14,30 @@ from edgeagent.meter.tree import THIS_MACHINE, SystemTree
 def device_facts(tree: SystemTree = THIS_MACHINE, architecture: str | None = None) -> DeviceFacts:
     """Gather what names the machine; nothing here raises, and what is not told is empty.
 
-    Sources: `/proc/device-tree/{compatible,model}` (Linux on Arm),
-    `/sys/class/dmi/id/{sys_vendor,product_name}` (Linux with UEFI or BIOS), the registry
-    (Windows), and the processor's name.
+    Sources: `/proc/device-tree/{compatible,model}`, which lead to
+    `/sys/firmware/devicetree/base/` (Linux on Arm), `/sys/class/dmi/id/{sys_vendor,product_name}`
+    (Linux with UEFI or BIOS), the registry (Windows), and the processor's name.
 
     Args:
         tree: Where the system's files are.
         architecture: Of the machine that `tree` is from; default: of this one.
     """
-    device_tree = tree.proc / "device-tree"
     return DeviceFacts(
-        compatible=_strings(tree, device_tree / "compatible"),
-        board=" ".join(_strings(tree, device_tree / "model")),
+        compatible=_device_tree(tree, "compatible"),
+        board=" ".join(_device_tree(tree, "model")),
         product=_product(tree),
         cpu=cpu_name(tree),
         architecture=platform.machine() if architecture is None else architecture,
     )
 
 
-def _strings(tree: SystemTree, path: Path) -> tuple[str, ...]:
-    """Return the strings of a device tree property, each of which ends with a zero byte."""
-    parts = (part.strip() for part in (tree.text(path) or "").split("\0"))
-    return tuple(part for part in parts if part)
+def _device_tree(tree: SystemTree, name: str) -> tuple[str, ...]:
+    """Return the strings of a property at the root, each of which ends with a zero byte."""
+    for root in (tree.proc / "device-tree", tree.sys / "firmware" / "devicetree" / "base"):
+        parts = (part.strip() for part in (tree.text(root / name) or "").split("\0"))
+        if found := tuple(part for part in parts if part):
+            return found
+    return ()
 
 
 def _product(tree: SystemTree) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tomli
 from pydantic import BaseModel
 
 from edgeagent.config.device import DeviceProfile, Sourced
@@ -56,8 +57,6 @@ source = "Own schematic"
 
 
 def parsed(text: str) -> DeviceProfile:
-    import tomli
-
     return parse_spec(tomli.loads(text), DeviceProfile, "own.toml")
 
 
@@ -409,6 +408,14 @@ def test_what_is_wrong_is_said_in_one_sentence_with_its_key(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "Value error" not in str(caught.value)
+
+
+def test_the_examples_of_the_readme_are_a_profile() -> None:
+    readme = (data_dir("profiles") / "devices" / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    profile = parsed("".join(blocks))
+    assert profile.id == "my-board"
+    assert [rail.label for rail in profile.rail] == ["VDD_IN", "VDD_SOC"]
 
 
 def test_versions_have_ids_of_their_own() -> None:

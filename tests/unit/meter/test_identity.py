@@ -17,8 +17,9 @@ from edgeagent.meter.host.identity import device_facts
 from edgeagent.meter.tree import SystemTree
 
 
-def test_a_board_with_a_device_tree(tmp_path: Path) -> None:
-    tree = tmp_path / "proc" / "device-tree"
+@pytest.mark.parametrize("place", ["proc/device-tree", "sys/firmware/devicetree/base"])
+def test_a_board_with_a_device_tree(tmp_path: Path, place: str) -> None:
+    tree = tmp_path / place
     tree.mkdir(parents=True)
     entries = b"nvidia,p3768-0000+p3767-0005\0nvidia,p3767-0005\0nvidia,tegra234\0"
     (tree / "compatible").write_bytes(entries)
