@@ -119,6 +119,7 @@ class BenchConfig(Record):
         ep: Execution provider in use.
         threads: Of one operator.
         engine_settings: Spinning, chunk length and so on.
+        engine_origin: Which settings were given or tuned.
         context_len: Tokens of the KV cache.
         prompt_lens: Lengths of the prompts.
         depths: Tokens in the cache before decoding.
@@ -139,6 +140,7 @@ class BenchConfig(Record):
     ep: str
     threads: int
     engine_settings: dict[str, str | int | float | bool | None]
+    engine_origin: str = "default"
     context_len: int
     prompt_lens: tuple[int, ...]
     depths: tuple[int, ...]

@@ -21,18 +21,20 @@ from edgeagent.profiling.bench.memory_bandwidth import (
     measure_bandwidth,
 )
 from edgeagent.profiling.bench.messages import CeilingJob, CeilingReply
+from edgeagent.profiling.bench.process import private_stdout
 from edgeagent.record.bench import CeilingReading
 
 
 def main() -> int:
     """Measure; return the exit code."""
+    pipe = private_stdout()
     try:
         reply = measure(CeilingJob.model_validate_json(sys.stdin.readline()))
     except EdgeAgentError as error:
         reply = CeilingReply(failed=str(error))
     except Exception as error:  # the parent shows it; a traceback would tell its user nothing
         reply = CeilingReply(failed=f"{type(error).__name__}: {error}")
-    print(reply.model_dump_json(), flush=True)  # noqa: T201 - the pipe to the parent
+    print(reply.model_dump_json(), file=pipe, flush=True)
     return 1 if reply.failed else 0
 
 

@@ -7,12 +7,13 @@ it crashes, the last line there says why.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import IO, cast
+from typing import IO, TextIO, cast
 
 from edgeagent.config.child import child_options, python_module
 from edgeagent.errors import ResourceError
@@ -116,3 +117,14 @@ class JsonChild:
         for line in self._stdout:
             self._lines.put(line)
         self._lines.put(None)
+
+
+def private_stdout() -> TextIO:
+    """Return the pipe to the parent, and let everything else that is printed go to stderr.
+
+    Libraries of a runtime may print whatever they like; half a line of theirs would spoil a line
+    of ours. For use in the child, once.
+    """
+    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return pipe

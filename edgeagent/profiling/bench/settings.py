@@ -30,6 +30,7 @@ class BenchSettings:
     Attributes:
         package: The exported model.
         engine: Settings of the runtime.
+        engine_origin: Where they come from, in words.
         prompt_lens: Lengths of prompts to prefill.
         depths: Tokens in the KV cache before a decode.
         new_tokens: Decode steps of one repetition.
@@ -41,6 +42,7 @@ class BenchSettings:
 
     package: Package
     engine: EngineConfig = field(default_factory=EngineConfig)
+    engine_origin: str = "default"
     prompt_lens: tuple[int, ...] = DEFAULT_PROMPT_LENS
     depths: tuple[int, ...] = DEFAULT_DEPTHS
     new_tokens: int = DEFAULT_NEW_TOKENS
@@ -131,6 +133,7 @@ class BenchSettings:
             ep=loaded.ep,
             threads=loaded.threads,
             engine_settings=settings,
+            engine_origin=self.engine_origin,
             context_len=self.context_len(),
             prompt_lens=self.fitting_prompt_lens(),
             depths=self.fitting_depths(),

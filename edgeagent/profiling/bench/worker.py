@@ -18,23 +18,29 @@ from edgeagent.errors import EdgeAgentError, EngineError, ResourceError
 from edgeagent.profiling.bench.cells import CellRunner
 from edgeagent.profiling.bench.messages import Loaded, WorkerJob, WorkerReply, WorkerRequest
 from edgeagent.profiling.bench.own_memory import OwnMemory, storage_read_bytes
+from edgeagent.profiling.bench.process import private_stdout
 from edgeagent.profiling.workbench import load_engine
 from edgeagent.record.bench import LoadReading
 
 
 def main() -> int:
     """Answer until the input ends; return the exit code."""
+    pipe = private_stdout()
+
+    def say(reply: WorkerReply) -> None:
+        print(reply.model_dump_json(exclude_none=True), file=pipe, flush=True)
+
     try:
         job = WorkerJob.model_validate_json(sys.stdin.readline())
         worker = _Worker(job)
-        _say(WorkerReply(ready=True))
+        say(WorkerReply(ready=True))
         for line in sys.stdin:
-            _say(worker.answer(WorkerRequest.model_validate_json(line)))
+            say(worker.answer(WorkerRequest.model_validate_json(line)))
     except EdgeAgentError as error:
-        _say(WorkerReply(failed=str(error), exhausted=isinstance(error, ResourceError)))
+        say(WorkerReply(failed=str(error), exhausted=isinstance(error, ResourceError)))
         return error.exit_code
     except Exception as error:  # the parent shows it; a traceback would tell its user nothing
-        _say(WorkerReply(failed=f"{type(error).__name__}: {error}"))
+        say(WorkerReply(failed=f"{type(error).__name__}: {error}"))
         return 1
     return 0
 
@@ -99,10 +105,6 @@ class _Worker:
             kv_bytes_per_token=info.kv_bytes_per_token,
             threads=thread_count(self._job.engine),
         )
-
-
-def _say(reply: WorkerReply) -> None:
-    print(reply.model_dump_json(exclude_none=True), flush=True)  # noqa: T201 - the pipe
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ CSV_HEAD = (
 )  # fmt: skip
 """One figure a line, the configuration repeated; units are SI base units."""
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~])")
+# No underscore: inside a word it is not markup.
+_MARKUP = re.compile(r"([\\`*<>\[\]|#&~])")
 
 
 class BenchReport(Record):

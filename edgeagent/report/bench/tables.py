@@ -9,7 +9,6 @@ from edgeagent.report import format as fmt
 from edgeagent.report.bench.model import BenchSummary, CeilingSummary, CellSummary, Figure
 
 NONE = "\N{EN DASH}"
-_PHASES = {"load": "Load", "prefill": "Prefill", "decode": "Decode"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def _loads(summary: BenchSummary) -> TextTable:
                 (
                     label,
                     fmt.seconds(load.load_s.median),
-                    _interval(load.load_s),
+                    _with_unit(_interval(load.load_s), "s"),
                     fmt.seconds(load.first_token_s.median),
                     fmt.megabytes(load.storage_read_bytes),
                 )
@@ -103,7 +102,7 @@ def _memory(summary: BenchSummary) -> TextTable:
     head = ("Memory", "peak RSS", "anonymous", "file-backed")
     rows = [
         (
-            _PHASES[phase.phase] + (f", {phase.cell.label}" if phase.cell else ""),
+            _capital(phase.cell.label if phase.cell else phase.phase),
             fmt.megabytes(phase.rss_peak_bytes),
             fmt.megabytes(phase.anon_peak_bytes),
             fmt.megabytes(phase.file_peak_bytes),
@@ -135,14 +134,15 @@ def _limit(
     if found is None:
         return None if stated is None else (label, fmt.NOT_MEASURED, NONE, NONE, paper)
     measured = f"{fmt.number(found.rate.median / 1e9)} {unit}"
-    return label, measured, _interval(found.rate, 1e-9), found.kernel, paper
+    interval = _with_unit(_interval(found.rate, 1e-9), unit)
+    return label, measured, interval, found.kernel, paper
 
 
 def _closeness(found: CellSummary) -> Iterator[str]:
     share, rate = found.limit_share, found.tok_per_s.median
     if share is None:
         return
-    what = f"{found.cell.label[0].upper()}{found.cell.label[1:]}"
+    what = _capital(found.cell.label)
     limit = "memory bandwidth" if found.bound == "memory" else "rate of 8-bit products"
     text = f"{what} runs at {fmt.number(rate)} tok/s, {_share(share)} of what the measured {limit}"
     text += " allows"
@@ -163,6 +163,14 @@ def _interval(found: Figure, scale: float = 1.0) -> str:
         return NONE
     low, high = found.interval.low * scale, found.interval.high * scale
     return f"{fmt.number(low)}{NONE}{fmt.number(high)}"
+
+
+def _with_unit(interval: str, unit: str) -> str:
+    return interval if interval == NONE else f"{interval} {unit}"
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _count(number: int, what: str) -> str:
