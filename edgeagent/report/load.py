@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeagent.errors import RunDataError
 from edgeagent.record import jsonl
-from edgeagent.record.integrate import by_source
+from edgeagent.record.baseline import BASELINES_NAME, BaselineRecord
 from edgeagent.record.run import (
     COLD_NAME,
+    EDGES_NAME,
+    EXTERNAL_NAME,
     SAMPLES_NAME,
     TASKS_NAME,
     ColdRecord,
@@ -19,36 +20,15 @@ from edgeagent.record.run import (
     SampleBatch,
     TaskRecord,
 )
-from edgeagent.record.samples import Sample, SourceInfo
+from edgeagent.record.samples import SourceInfo
 from edgeagent.record.spans import Span
+from edgeagent.report.sessions import SampleSession, last_states, make_sessions
 
 _MAX_COUNT = 1 << 63
 """Times, sizes and counts beyond 64 bits are damage, not data; sums of them would overflow."""
 
 
-@dataclass(frozen=True, slots=True)
-class SampleSession:
-    """What the sampler of one process of a run recorded.
-
-    Readings of different sessions are never joined: between them a counter may have been reset
-    and, after a reboot, the monotonic clock too.
-
-    Attributes:
-        sources: Every source that was tried, with its last state.
-        samples: Readings per source in order of time.
-    """
-
-    sources: tuple[SourceInfo, ...]
-    samples: Mapping[str, Sequence[Sample]]
-
-    def covers(self, t0_ns: int, t1_ns: int) -> bool:
-        """Whether any reading of this session is from within the interval or both sides of it."""
-        return any(
-            series[0].t_ns <= t1_ns and series[-1].t_ns >= t0_ns for series in self.samples.values()
-        )
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """A run folder in memory.
 
@@ -57,7 +37,7 @@ class Run:
         config: The configuration that every record shares.
         tasks: One record per task, paradigm and repetition, in the order they were run.
         sources: Every source of samples with its last known state.
-        sessions: The samples, one entry per process that took part.
+        sessions: The readings, one entry per process that took part.
         cold: The cold start of each paradigm that has one, by its name.
         largest_gap_ns: Longest time between two readings of one source, `None` without samples.
         notes: Sentences about what was left out while reading.
@@ -74,7 +54,7 @@ class Run:
 
 
 def load_run(folder: Path) -> Run:
-    """Read `tasks.jsonl` of a run folder, and `samples.jsonl` and `cold.jsonl` if it has them.
+    """Read `tasks.jsonl` of a run folder, and those of the other files of a run that it has.
 
     Raises:
         RunDataError: The folder or its tasks are missing or empty, a line is damaged or of another
@@ -89,15 +69,21 @@ def load_run(folder: Path) -> Run:
     notes: list[str] = []
     tasks = _read_tasks(tasks_path, notes)
     config = tasks[0].config
-    batches = _read_batches(folder / SAMPLES_NAME, config, notes)
+    if not (folder / SAMPLES_NAME).is_file():
+        notes.append(f"The run has no {SAMPLES_NAME}, so memory and energy were not measured.")
+    samples, edges, external = (
+        _read_batches(folder / name, config, notes)
+        for name in (SAMPLES_NAME, EDGES_NAME, EXTERNAL_NAME)
+    )
+    baselines = _read_baselines(folder / BASELINES_NAME, config, notes)
     return Run(
         folder=folder,
         config=config,
         tasks=tasks,
-        sources=_last_states(batches),
-        sessions=_sessions(batches),
+        sources=last_states((*edges, *samples, *external)),
+        sessions=make_sessions((*edges, *samples), external, baselines),
         cold=_read_cold(folder / COLD_NAME, config, notes),
-        largest_gap_ns=max((batch.largest_gap_ns for batch in batches), default=None),
+        largest_gap_ns=max((batch.largest_gap_ns for batch in samples), default=None),
         notes=tuple(notes),
     )
 
@@ -126,7 +112,6 @@ def _read_tasks(path: Path, notes: list[str]) -> tuple[TaskRecord, ...]:
 
 def _read_batches(path: Path, config: RunConfig, notes: list[str]) -> tuple[SampleBatch, ...]:
     if not path.is_file():
-        notes.append(f"The run has no {SAMPLES_NAME}, so memory and energy were not measured.")
         return ()
     batches = []
     for number, batch in enumerate(jsonl.read(path, SampleBatch, on_torn=notes.append), 1):
@@ -134,8 +119,22 @@ def _read_batches(path: Path, config: RunConfig, notes: list[str]) -> tuple[Samp
         _check_config(batch.config, config, where)
         _check_counts((batch.largest_gap_ns,), where)
         _check_counts((abs(sample.t_ns) for sample in batch.samples), where)
+        _check_counts((abs(failure.t_ns) for failure in batch.failures), where)
         batches.append(batch)
     return tuple(batches)
+
+
+def _read_baselines(path: Path, config: RunConfig, notes: list[str]) -> tuple[BaselineRecord, ...]:
+    if not path.is_file():
+        return ()
+    baselines = []
+    for number, record in enumerate(jsonl.read(path, BaselineRecord, on_torn=notes.append), 1):
+        where = f"{path}, line {number}"
+        _check_config(record.config, config, where)
+        _check_counts((abs(record.t0_ns), abs(record.t1_ns)), where)
+        _check_counts((record.session, record.t1_ns - record.t0_ns), where)
+        baselines.append(record)
+    return tuple(baselines)
 
 
 def _read_cold(path: Path, config: RunConfig, notes: list[str]) -> dict[str, ColdRecord]:
@@ -200,21 +199,3 @@ def _check_trace(spans: tuple[Span, ...], where: str) -> None:
         if not valid:
             raise RunDataError(f"{where} is damaged: span {span.id} does not fit the task's trace.")
         seen.add(span.id)
-
-
-def _last_states(batches: Iterable[SampleBatch]) -> tuple[SourceInfo, ...]:
-    states = {info.source: info for batch in batches for info in batch.sources}
-    return tuple(states.values())
-
-
-def _sessions(batches: tuple[SampleBatch, ...]) -> tuple[SampleSession, ...]:
-    grouped: dict[int, list[SampleBatch]] = defaultdict(list)
-    for batch in batches:
-        grouped[batch.session].append(batch)
-    return tuple(
-        SampleSession(
-            sources=_last_states(group),
-            samples=by_source(sample for batch in group for sample in batch.samples),
-        )
-        for _, group in sorted(grouped.items())
-    )

@@ -6,14 +6,17 @@ Nothing here is computed while a run is measured, so an old run folder can be an
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeagent.clock import to_seconds
-from edgeagent.record.integrate import cpu_energy_j
 from edgeagent.record.run import TaskRecord
+from edgeagent.record.samples import Sample
 from edgeagent.record.spans import Span, SpanKind, Trace
-from edgeagent.report.load import Run, SampleSession
+from edgeagent.report.energy.run import task_joules
+from edgeagent.report.load import Run
+from edgeagent.report.sessions import SampleSession, session_of
 
 RSS_SOURCE = "process:rss"
 RSS_ANON_SOURCE = "process:rss_anon"
@@ -83,7 +86,11 @@ def pooled(rates: Sequence[Rate]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class TaskMetrics:
-    """Everything measured about one task run; `None` is not measured, 0 is a measured zero."""
+    """Everything measured about one task run; `None` is not measured, 0 is a measured zero.
+
+    `energy_j` is that of the run's headline total, gross, and `None` also where the readings do not
+    resolve a single task run.
+    """
 
     task: TaskRecord
     e2e_s: float
@@ -119,7 +126,7 @@ def task_metrics(task: TaskRecord, run: Run) -> TaskMetrics:
         rss_peak_bytes=peak(session, RSS_SOURCE, *window),
         rss_anon_peak_bytes=peak(session, RSS_ANON_SOURCE, *window),
         rss_file_peak_bytes=peak(session, RSS_FILE_SOURCE, *window),
-        energy_j=energy_j(session, *window),
+        energy_j=task_joules(run).get((task.task_id, task.paradigm, task.repetition)),
     )
 
 
@@ -185,29 +192,15 @@ def _decodes(trace: Trace) -> list[Span]:
     return sorted(spans, key=lambda span: span.t0_ns)
 
 
-def session_of(sessions: Sequence[SampleSession], t0_ns: int, t1_ns: int) -> SampleSession | None:
-    """Return the one session whose readings cover the window.
-
-    `None` without any, and also with several: the monotonic clock restarts with the machine, so
-    after a reboot two sessions can claim the same window, and guessing would be inventing.
-    """
-    covering = [session for session in sessions if session.covers(t0_ns, t1_ns)]
-    return covering[0] if len(covering) == 1 else None
-
-
 def peak(session: SampleSession | None, source: str, t0_ns: int, t1_ns: int) -> float | None:
     """Return the largest reading of a source within the window, `None` if there was none."""
     if session is None:
         return None
     series = session.samples.get(source, ())
-    return max((sample.value for sample in series if t0_ns <= sample.t_ns <= t1_ns), default=None)
+    first = bisect_left(series, t0_ns, key=_time)
+    last = bisect_right(series, t1_ns, key=_time)
+    return max((sample.value for sample in series[first:last]), default=None)
 
 
-def energy_j(session: SampleSession | None, t0_ns: int, t1_ns: int) -> float | None:
-    """Return the energy of all processor packages within the window, gross of idle power.
-
-    `None` if no package has a readable counter or if the readings do not cover the window.
-    """
-    if session is None:
-        return None
-    return cpu_energy_j(session.sources, session.samples, t0_ns, t1_ns)
+def _time(sample: Sample) -> int:
+    return sample.t_ns

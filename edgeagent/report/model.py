@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from edgeagent.record.base import Record
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
+from edgeagent.report.energy.model import Energy, EnergyEstimate, TotalEnergy
+from edgeagent.report.interval import Difference, Interval, Spread, Verdict
 
-SUMMARY_SCHEMA_VERSION = 1
+SUMMARY_SCHEMA_VERSION = 2
+"""2: energy of several totals, gross and net, per phase and agent. Fields that version 1 had mean
+the same, those that it had not are empty; `energy_j_per_task` and `energy_j_failed` may be null."""
 
-
-class Verdict(StrEnum):
-    """What a paired comparison allows to say."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    NOT_DISTINGUISHABLE = "not_distinguishable"
-
-
-class Interval(Record):
-    """A 95 % interval."""
-
-    low: float
-    high: float
-
-
-class Spread(Record):
-    """How a figure is distributed over task runs.
-
-    Attributes:
-        n: Task runs that have the figure.
-        mean: Arithmetic mean.
-        median: Middle value.
-        p25: Lower quartile.
-        p75: Upper quartile.
-    """
-
-    n: int
-    mean: float
-    median: float
-    p25: float
-    p75: float
-
-
-class Difference(Record):
-    """A paired difference to the reference paradigm, over tasks.
-
-    Attributes:
-        mean: Mean of the differences, in the unit of the figure.
-        interval: 95 % bootstrap interval, `None` with fewer than two tasks.
-        tasks: Tasks that both paradigms were measured on.
-        verdict: Better, worse or not distinguishable.
-    """
-
-    mean: float
-    interval: Interval | None
-    tasks: int
-    verdict: Verdict
+__all__ = [
+    "SUMMARY_SCHEMA_VERSION",
+    "CategoryResult",
+    "ColdStart",
+    "Difference",
+    "Energy",
+    "EnergyEstimate",
+    "Interval",
+    "Memory",
+    "ParadigmSummary",
+    "PhaseSeconds",
+    "Recommendation",
+    "Spread",
+    "Summary",
+    "TokensPerTask",
+    "TotalEnergy",
+    "Verdict",
+]
 
 
 class CategoryResult(Record):
@@ -119,23 +91,6 @@ class ColdStart(Record):
     prefix_tokens: int
 
 
-class Energy(Record):
-    """Energy of the processor packages during task runs, gross of idle power.
-
-    Attributes:
-        attempts: Task runs whose energy was measured; the other figures are over these.
-        energy_j_per_task: Mean.
-        energy_j_per_solved_task: All energy, failed attempts included, over solved task runs;
-            `None` if none was solved.
-        energy_j_failed: Energy of the attempts that were not solved.
-    """
-
-    attempts: int
-    energy_j_per_task: float
-    energy_j_per_solved_task: float | None
-    energy_j_failed: float
-
-
 class ParadigmSummary(Record):
     """What one paradigm came to.
 
@@ -162,7 +117,9 @@ class ParadigmSummary(Record):
         tool_calls_per_task: Mean number of tools run.
         memory: Peak resident memory.
         cold_start: Cost before the first task, `None` if it was not measured.
-        energy: Energy, `None` if it was not measured.
+        energy: Energy of the headline total, `None` if nothing was measured.
+        energy_others: Energy of the other totals, widest first; never added to anything.
+        energy_estimate: Estimated energy, only if it was asked for; never compared.
         differences: Paired differences to the reference by figure: `solved_rate`, `e2e_s`,
             `tokens`, `energy_j`; empty for the reference itself.
     """
@@ -190,6 +147,8 @@ class ParadigmSummary(Record):
     memory: Memory
     cold_start: ColdStart | None
     energy: Energy | None
+    energy_others: tuple[Energy, ...] = ()
+    energy_estimate: EnergyEstimate | None = None
     differences: dict[str, Difference]
 
 
@@ -219,6 +178,7 @@ class Summary(Record):
         sources: Every sensor that was tried, with its state.
         rss_high_water_bytes: The operating system's own record of the process's largest resident
             set, loading included, over the whole run.
+        energy_totals: What each total of sources came to over the run, the headline first.
         energy_note: Why energy was not measured and what to do; empty if it was.
         notes: What was left out or must be known to read the figures.
     """
@@ -232,5 +192,6 @@ class Summary(Record):
     paradigms: tuple[ParadigmSummary, ...]
     sources: tuple[SourceInfo, ...]
     rss_high_water_bytes: float | None
+    energy_totals: tuple[TotalEnergy, ...] = ()
     energy_note: str
     notes: tuple[str, ...]

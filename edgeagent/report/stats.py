@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgeagent.report.model import Difference, Interval, Spread, Verdict
+from edgeagent.report.interval import Difference, Interval, Spread, Verdict
 
 Z_95 = 1.959963984540054
 """97.5 % quantile of the standard normal distribution."""
@@ -67,6 +67,33 @@ def bootstrap_interval(values: Sequence[float], seed: int = 0) -> Interval | Non
     )
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(low=float(low), high=float(high))
+
+
+def bootstrap_ratio(pairs: Sequence[tuple[float, float]], seed: int = 0) -> Interval | None:
+    """Return the 95 % percentile bootstrap interval of a quotient of sums over tasks.
+
+    Args:
+        pairs: Numerator and denominator of each task.
+        seed: Seed of the resampling.
+
+    Returns:
+        The interval, `None` for fewer than 2 tasks or if the denominator of a resample may be 0
+        often enough that the interval has no upper end.
+    """
+    if len(pairs) < 2:
+        return None
+    data = np.asarray(pairs, dtype=np.float64)
+    generator = np.random.default_rng(seed)
+    sums = np.concatenate(
+        [
+            data[generator.integers(0, len(data), size=(_BLOCK, len(data)))].sum(axis=1)
+            for _ in range(RESAMPLES // _BLOCK)
+        ]
+    )
+    amount, per = sums[:, 0], sums[:, 1]
+    quotients = np.divide(amount, per, out=np.full(len(sums), np.inf), where=per > 0)
+    low, high = np.sort(quotients)[[int(0.025 * len(sums)), int(0.975 * len(sums))]]
+    return Interval(low=float(low), high=float(high)) if np.isfinite(high) else None
 
 
 def paired_difference(

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from edgeagent.clock import to_seconds
 from edgeagent.record.run import ColdRecord, RunConfig
-from edgeagent.record.samples import Scope, SourceInfo, SourceState
+from edgeagent.report.energy.estimates import estimate_energy
+from edgeagent.report.energy.note import energy_note
+from edgeagent.report.energy.run import EnergyOfRun, energy_of_run
 from edgeagent.report.load import Run
 from edgeagent.report.metrics import TaskMetrics, pooled, task_metrics
 from edgeagent.report.model import (
@@ -15,6 +17,7 @@ from edgeagent.report.model import (
     ColdStart,
     Difference,
     Energy,
+    EnergyEstimate,
     Memory,
     ParadigmSummary,
     PhaseSeconds,
@@ -35,7 +38,6 @@ _COMPARED: Mapping[str, tuple[Figure, bool]] = {
     "solved_rate": (lambda metrics: float(metrics.task.solved), True),
     "e2e_s": (lambda metrics: metrics.e2e_s, False),
     "tokens": (lambda metrics: float(metrics.tokens.tokens_in + metrics.tokens.out), False),
-    "energy_j": (lambda metrics: metrics.energy_j, False),
 }
 
 
@@ -51,12 +53,19 @@ def summarize(run: Run) -> Summary:
     measured = {name: group for name, group in groups.items() if group}
     reference = REFERENCE if REFERENCE in measured else None
     seed = run.config.seed
+    energy, estimates = energy_of_run(run), estimate_energy(run)
     paradigms = tuple(
         _summarize_paradigm(
-            name, group, run.cold.get(name), _differences(name, measured, reference, seed)
+            name,
+            group,
+            run.cold.get(name),
+            energy=energy.of_paradigm(name),
+            estimate=estimates.get(name),
+            differences=_differences(name, measured, energy, reference, seed),
         )
         for name, group in measured.items()
     )
+    totals = energy.of_totals()
     solved = {name: by_task(group, _COMPARED["solved_rate"][0]) for name, group in measured.items()}
     started = sorted(task.started_utc for task in run.tasks)
     return Summary(
@@ -68,7 +77,8 @@ def summarize(run: Run) -> Summary:
         paradigms=paradigms,
         sources=run.sources,
         rss_high_water_bytes=_high_water(run),
-        energy_note=_energy_note(run.sources, paradigms),
+        energy_totals=totals,
+        energy_note=energy_note(run.sources, totals, paradigms),
         notes=(*run.notes, *_notes(run, groups)),
     )
 
@@ -83,27 +93,37 @@ def by_task(group: Sequence[TaskMetrics], figure: Figure) -> dict[str, float]:
 
 
 def _differences(
-    name: str, groups: Mapping[str, Sequence[TaskMetrics]], reference: str | None, seed: int
+    name: str,
+    groups: Mapping[str, Sequence[TaskMetrics]],
+    energy: EnergyOfRun,
+    reference: str | None,
+    seed: int,
 ) -> dict[str, Difference]:
     if reference is None or name == reference:
         return {}
-    found = {}
-    for figure_name, (figure, higher_is_better) in _COMPARED.items():
-        difference = paired_difference(
+    found = {
+        figure_name: paired_difference(
             by_task(groups[name], figure),
             by_task(groups[reference], figure),
             higher_is_better=higher_is_better,
             seed=seed,
         )
-        if difference is not None:
-            found[figure_name] = difference
-    return found
+        for figure_name, (figure, higher_is_better) in _COMPARED.items()
+    }
+    # Of repetitions that readings resolve only together, no mean over single ones exists.
+    found["energy_j"] = paired_difference(
+        energy.by_task(name), energy.by_task(reference), higher_is_better=False, seed=seed
+    )
+    return {figure_name: value for figure_name, value in found.items() if value is not None}
 
 
 def _summarize_paradigm(
     name: str,
     group: Sequence[TaskMetrics],
     cold: ColdRecord | None,
+    *,
+    energy: Sequence[Energy],
+    estimate: EnergyEstimate | None,
     differences: dict[str, Difference],
 ) -> ParadigmSummary:
     attempts = len(group)
@@ -139,7 +159,9 @@ def _summarize_paradigm(
         tool_calls_per_task=sum(metrics.tool_calls for metrics in group) / attempts,
         memory=_memory(group, cold),
         cold_start=_cold_start(cold),
-        energy=_energy(group),
+        energy=energy[0] if energy else None,
+        energy_others=tuple(energy[1:]),
+        energy_estimate=estimate,
         differences=differences,
     )
 
@@ -209,49 +231,6 @@ def _tokens(group: Sequence[TaskMetrics]) -> TokensPerTask:
 def _largest(group: Sequence[TaskMetrics], figure: Figure) -> float | None:
     values = [value for metrics in group if (value := figure(metrics)) is not None]
     return max(values, default=None)
-
-
-def _energy(group: Sequence[TaskMetrics]) -> Energy | None:
-    measured = [
-        (metrics.energy_j, metrics.task.solved) for metrics in group if metrics.energy_j is not None
-    ]
-    if not measured:
-        return None
-    total_j = sum(joules for joules, _ in measured)
-    solved = sum(was_solved for _, was_solved in measured)
-    return Energy(
-        attempts=len(measured),
-        energy_j_per_task=total_j / len(measured),
-        energy_j_per_solved_task=total_j / solved if solved else None,
-        energy_j_failed=sum(joules for joules, was_solved in measured if not was_solved),
-    )
-
-
-def _energy_note(sources: Sequence[SourceInfo], paradigms: Sequence[ParadigmSummary]) -> str:
-    """Say why there is no energy figure, and what would give one; empty if all was measured."""
-    measured = sum(paradigm.energy.attempts for paradigm in paradigms if paradigm.energy)
-    attempts = sum(paradigm.attempts for paradigm in paradigms)
-    if measured == attempts:
-        return ""
-    if measured:
-        return (
-            f"Energy was measured for {measured} of {attempts} task runs; the counters' readings "
-            "do not cover the others."
-        )
-    tried = [info for info in sources if info.quantity in {"energy_j", "power_w"}]
-    packages = [info for info in tried if info.scope is Scope.PACKAGE]
-    reasons = [
-        " ".join(part for part in (f"{info.source}: {info.reason}", info.remedy) if part)
-        for info in packages or tried
-        if info.state is not SourceState.OK
-    ]
-    if not reasons:
-        reasons.append(
-            "The counters' readings cover no task run."
-            if packages
-            else "No counter of the processor package was found."
-        )
-    return " ".join(["Energy was not measured.", *reasons])
 
 
 def _high_water(run: Run) -> float | None:

@@ -133,18 +133,19 @@ def test_peak_rss_is_the_largest_reading_within_the_task(runs, rss) -> None:
 
 
 def test_energy_interpolates_window_edges_and_wraps_of_the_counter(runs, package) -> None:
-    # 99500 J at 0, 99600 J at 2000, 99950 J at 3500, wrapped to 50 J at 4500 ms.
-    # a: half of 100 J. b: a third of the 350 J of 2000 to 3500, and half of the 100 J after it.
-    readings = [(0, 99_500.0), (2000, 99_600.0), (3500, 99_950.0), (4500, 50.0)]
+    # 1000 to 2000: 4/5 of 10 J, then 60 J, then 5/6 of 30 J; the edges miss readings by 20 ms
+    # at the start and 10 ms at the end. 3000 to 4000: 370 J, then 130 J with the wrap in it.
+    readings = [(980, 99_500.0), (1080, 99_510.0), (1950, 99_570.0), (2010, 99_600.0)]
+    readings += [(3000, 99_600.0), (3600, 99_970.0), (4000, 100.0)]
     batch = runs.batch((package,), {"rapl:package-0": readings})
     run = load_run(runs.write(_two_tasks(runs), [batch]))
     first, second = (task_metrics(task, run).energy_j for task in run.tasks)
-    assert first == pytest.approx(50.0)
-    assert second == pytest.approx(350 / 3 + 50.0)
+    assert first == pytest.approx(8 + 60 + 25)
+    assert second == pytest.approx(370 + 130)
 
 
 def test_energy_of_a_window_that_readings_do_not_cover_is_not_measured(runs, package) -> None:
-    batch = runs.batch((package,), {"rapl:package-0": [(0, 1.0), (3500, 2.0)]})
+    batch = runs.batch((package,), {"rapl:package-0": [(1000, 1.0), (2000, 3.0), (3500, 4.0)]})
     run = load_run(runs.write(_two_tasks(runs), [batch]))
     assert [task_metrics(task, run).energy_j is None for task in run.tasks] == [False, True]
 
@@ -152,11 +153,11 @@ def test_energy_of_a_window_that_readings_do_not_cover_is_not_measured(runs, pac
 def test_readings_of_two_sessions_are_not_joined(runs, rss, package) -> None:
     sources = (rss, package)
     before = runs.batch(
-        sources, {"process:rss": [(1500, 1e8)], "rapl:package-0": [(900, 10.0), (2100, 22.0)]}
+        sources, {"process:rss": [(1500, 1e8)], "rapl:package-0": [(980, 10.0), (2020, 20.4)]}
     )
     after = runs.batch(
         sources,
-        {"process:rss": [(3500, 2e8)], "rapl:package-0": [(2900, 1.0), (4100, 25.0)]},
+        {"process:rss": [(3500, 2e8)], "rapl:package-0": [(2980, 1.0), (4020, 21.8)]},
         session=1,
     )
     run = load_run(runs.write(_two_tasks(runs), [before, after]))

@@ -122,7 +122,7 @@ def test_report_is_written_beside_the_data_and_again(folder: Path) -> None:
         "tradeoff.svg",
     ]
     data = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    assert data["schema_version"] == 1
+    assert data["schema_version"] == 2
     assert data["paradigms"][1]["solved"] == 15
     assert Summary.model_validate(data) == first
 
