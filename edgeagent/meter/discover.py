@@ -8,11 +8,14 @@ from __future__ import annotations
 import shutil
 import sys
 
-import psutil
-
-from edgeagent.meter.energy.rapl import discover_rapl
+from edgeagent.meter.energy.battery import discover_battery
+from edgeagent.meter.energy.cpu import discover_cpu
+from edgeagent.meter.energy.hwmon import discover_hwmon
+from edgeagent.meter.energy.jetson import discover_jetson
+from edgeagent.meter.energy.rpi_pmic import discover_rpi_pmic
 from edgeagent.meter.host.sources import discover_host
 from edgeagent.meter.memory.process import discover_process
+from edgeagent.meter.npu import discover_npu
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.tree import THIS_MACHINE, SystemTree
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
@@ -31,10 +34,13 @@ def discover(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
         (
             discover_process(pid, tree),
             discover_host(pid, tree),
-            discover_rapl(tree) if _is_linux(tree) else _no_energy_reader(),
+            discover_cpu(tree) if _is_linux(tree) else _no_energy_reader(),
             _nvidia(tree),
-            _jetson(tree),
-            _battery(tree),
+            discover_jetson(tree),
+            discover_battery(tree),
+            discover_hwmon(tree),
+            discover_rpi_pmic(tree),
+            discover_npu(tree),
         )
     )
 
@@ -63,37 +69,6 @@ def _nvidia(tree: SystemTree) -> Discovery:
     if not present:
         return Discovery((), ())
     return _unread("nvml:gpu", "energy_j", SampleKind.COUNTER, Scope.MODULE, _NOT_READ)
-
-
-def _jetson(tree: SystemTree) -> Discovery:
-    """Detect the power monitor of a Jetson module: INA3221 devices bound to its driver."""
-    drivers = tree.sys / "bus" / "i2c" / "drivers"
-    # A bound device is a link named bus-address, such as 1-0040.
-    if not any(any((drivers / name).glob("*-00*")) for name in ("ina3221", "ina3221x")):
-        return Discovery((), ())
-    return _unread("ina3221:total", "power_w", SampleKind.SAMPLED, Scope.MODULE, _NOT_READ)
-
-
-def _battery(tree: SystemTree) -> Discovery:
-    """Detect a battery that feeds the system, not one of a mouse (`scope` is `Device` there)."""
-    if _is_linux(tree):
-        supplies = tree.sys / "class" / "power_supply"
-        present = any(
-            tree.text(path) == "Battery" and tree.text(path.parent / "scope") != "Device"
-            for path in supplies.glob("*/type")
-        )
-    else:
-        present = _psutil_battery()
-    if not present:
-        return Discovery((), ())
-    return _unread("battery:discharge", "power_w", SampleKind.SAMPLED, Scope.SYSTEM, _NOT_READ)
-
-
-def _psutil_battery() -> bool:
-    try:
-        return hasattr(psutil, "sensors_battery") and psutil.sensors_battery() is not None
-    except (OSError, RuntimeError, psutil.Error):
-        return False
 
 
 def _unread(source: str, quantity: str, kind: SampleKind, scope: Scope, reason: str) -> Discovery:

@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeagent.meter.energy.reading import integer, integer_or_none
+from edgeagent.meter.host.attributes import number, number_or_none
 from edgeagent.meter.tree import SystemTree
 
 _BUS_STEP_V = 0.008
@@ -90,7 +90,7 @@ def power_w(channel: Channel, tree: SystemTree) -> float:
     """
     product = channel.unit_w
     for path in channel.factors:
-        product *= integer(tree, path)
+        product *= number(tree, path)
     return product
 
 
@@ -101,10 +101,10 @@ def resolution_w(channel: Channel, tree: SystemTree) -> float | None:
     power moves by that times the voltage, or by a step of the voltage times the current, whichever
     is coarser.
     """
-    shunt_uohm = None if channel.shunt is None else integer_or_none(tree, channel.shunt)
+    shunt_uohm = None if channel.shunt is None else number_or_none(tree, channel.shunt)
     if not shunt_uohm or shunt_uohm < 0 or len(channel.factors) != 2:
         return None
-    voltage, current = (integer_or_none(tree, path) for path in channel.factors)
+    voltage, current = (number_or_none(tree, path) for path in channel.factors)
     if voltage is None or current is None:
         return None
     step_a = _SHUNT_STEP_V / (shunt_uohm * 1e-6)
@@ -113,7 +113,7 @@ def resolution_w(channel: Channel, tree: SystemTree) -> float | None:
 
 def period_s(channel: Channel, tree: SystemTree) -> float | None:
     """Return the time between two new values of a channel, `None` if the chip does not tell."""
-    period_ms = None if channel.period is None else integer_or_none(tree, channel.period)
+    period_ms = None if channel.period is None else number_or_none(tree, channel.period)
     return period_ms / 1e3 if period_ms is not None and period_ms >= 0 else None
 
 
@@ -130,16 +130,16 @@ def _hwmon_ina3221(tree: SystemTree, folder: Path) -> list[Channel]:
     return [
         Channel(
             sensor="ina3221",
-            label=tree.text(folder / f"in{number}_label") or "",
-            place=f"{_address(folder, folder.parent.parent)}:{number}",
-            factors=(folder / f"in{number}_input", folder / f"curr{number}_input"),
+            label=tree.text(folder / f"in{channel}_label") or "",
+            place=f"{_address(folder, folder.parent.parent)}:{channel}",
+            factors=(folder / f"in{channel}_input", folder / f"curr{channel}_input"),
             unit_w=1e-6,
-            enable=folder / f"in{number}_enable",
-            shunt=folder / f"shunt{number}_resistor",
+            enable=folder / f"in{channel}_enable",
+            shunt=folder / f"shunt{channel}_resistor",
             period=folder / "update_interval",
         )
-        for number in (1, 2, 3)
-        if (folder / f"in{number}_input").exists()
+        for channel in (1, 2, 3)
+        if (folder / f"in{channel}_input").exists()
     ]
 
 
@@ -159,13 +159,13 @@ def _iio_ina3221(tree: SystemTree, folder: Path) -> list[Channel]:
     return [
         Channel(
             sensor="ina3221",
-            label=tree.text(folder / f"rail_name_{number}") or "",
-            place=f"{_address(folder, folder.parent)}:{number + 1}",
-            factors=(folder / f"in_voltage{number}_input", folder / f"in_current{number}_input"),
+            label=tree.text(folder / f"rail_name_{channel}") or "",
+            place=f"{_address(folder, folder.parent)}:{channel + 1}",
+            factors=(folder / f"in_voltage{channel}_input", folder / f"in_current{channel}_input"),
             unit_w=1e-6,
         )
-        for number in (0, 1, 2)
-        if (folder / f"in_voltage{number}_input").exists()
+        for channel in (0, 1, 2)
+        if (folder / f"in_voltage{channel}_input").exists()
     ]
 
 

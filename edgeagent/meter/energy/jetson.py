@@ -42,7 +42,7 @@ def discover_jetson(tree: SystemTree = THIS_MACHINE) -> Discovery:
     """Find the rails with a power monitor and probe each by reading its power."""
     channels = find_channels(tree)
     if not channels:
-        return Discovery((), ())
+        return _mute(tree)
     board, hindrance = _board(tree)
     sources = _names(channels)
     offers = [
@@ -50,6 +50,17 @@ def discover_jetson(tree: SystemTree = THIS_MACHINE) -> Discovery:
         for channel, source in zip(channels, sources, strict=True)
     ]
     return Discovery.union((*offers, _missing(channels, board, hindrance, tree)))
+
+
+def _mute(tree: SystemTree) -> Discovery:
+    """List a monitor that is bound to its driver but shows nothing that could be read."""
+    for sensor in ("ina3221", "ina3221x", "ina238"):
+        # A bound device is a link named bus-address, such as 1-0040.
+        if any((tree.sys / "bus" / "i2c" / "drivers" / sensor).glob("*-00*")):
+            info = _info(f"{sensor.removesuffix('x')}:total", "module")
+            reason = f"The driver {sensor} has a power monitor but shows no channel of it."
+            return Discovery((), (failed(info, SourceState.UNSUPPORTED, reason),))
+    return Discovery((), ())
 
 
 def _board(tree: SystemTree) -> tuple[BoardRails | None, str]:

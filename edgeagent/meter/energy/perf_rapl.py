@@ -22,7 +22,8 @@ from typing import Protocol
 
 from edgeagent.meter.energy.perf_event import open_cpu_event
 from edgeagent.meter.energy.rapl import MAX_PACKAGE_POWER_W, counts_by_package
-from edgeagent.meter.energy.reading import ValueMeter, describe, failed, integer, integer_or_none
+from edgeagent.meter.energy.reading import ValueMeter, describe, failed
+from edgeagent.meter.host.attributes import number, number_or_none
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.tree import THIS_MACHINE, SystemTree, state_of
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
@@ -95,7 +96,7 @@ def _info(package: str, joules_per_count: float | None = None) -> SourceInfo:
 
 def _event(tree: SystemTree, unit: Path) -> _Event:
     """Read how the event is opened and what one count is; raises `OSError` or `ValueError`."""
-    pmu = integer(tree, unit / "type")
+    pmu = number(tree, unit / "type")
     name = tree.read(unit / "events" / f"{_EVENT}.unit").strip()
     if name != "Joules":
         raise ValueError(f"the unit is {name[:20]!r} instead of Joules")
@@ -131,8 +132,8 @@ def _packages(tree: SystemTree, unit: Path) -> dict[str, int]:
     sockets: dict[int, dict[int, int]] = {}
     for cpu in _expand(text):
         topology = tree.sys / "devices" / "system" / "cpu" / f"cpu{cpu}" / "topology"
-        socket = integer(tree, topology / "physical_package_id")
-        die = integer_or_none(tree, topology / "die_id") or 0
+        socket = number(tree, topology / "physical_package_id")
+        die = number_or_none(tree, topology / "die_id") or 0
         # Linux 6.10 and 6.11 name one processor of each die where all dies share one counter.
         sockets.setdefault(socket, {}).setdefault(0 if counts_by_package(tree) else die, cpu)
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeagent.clock import now_ns
 from edgeagent.meter.protocol import Discovery, MeterError
-from edgeagent.meter.tree import SystemTree, state_of
+from edgeagent.meter.tree import state_of
 from edgeagent.record.samples import Sample, SourceInfo, SourceState
 
 Take = Callable[[], float]
@@ -92,28 +92,6 @@ def describe(error: OSError) -> str:
     """Return what went wrong with which file."""
     text = error.strerror or str(error) or type(error).__name__
     return text if error.filename is None else f"{error.filename}: {text}"
-
-
-def integer(tree: SystemTree, path: Path) -> int:
-    """Return the decimal integer that a file holds.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It holds something else.
-    """
-    text = tree.read(path).strip()
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
-        raise ValueError(f"{path} holds {text[:20]!r}, which is no number")
-    return int(text)
-
-
-def integer_or_none(tree: SystemTree, path: Path) -> int | None:
-    """Return the decimal integer that a file holds, `None` if there is none."""
-    try:
-        return integer(tree, path)
-    except (OSError, ValueError):
-        return None
 
 
 def group_read_remedy(path: Path) -> str:
