@@ -3,7 +3,7 @@
 The pulses are compared with every place of the recording by normalised cross-correlation, which
 knows neither the device's idle power nor the height of a pulse. Two groups of pulses, at the start
 and at the end of a run, give offset and rate of the meter's clock; they are looked for together.
-The places found are then refined between the readings by least squares, whose curvature tells how
+The places found are then refined between the readings by least squares, which also tells how
 certain they are. A meter that averages or delays is no problem: what shifts the pulses shifts
 everything else alike.
 """
@@ -44,6 +44,9 @@ _MIN_COVERAGE = 0.8
 _GRID_S = (0.05, 0.3)
 _SEPARATE_S = 0.75
 """Peaks closer together than this are the same place."""
+
+_REACH = 3
+"""Grid steps around a place that are searched again, more finely."""
 
 _EDGE_S = 0.005
 """Threads and power supplies need some milliseconds to follow an edge."""
@@ -86,7 +89,7 @@ class Alignment:
         offset_s: Moment of the run at which the meter's time is 0.
         scale: Seconds of the run per second of the meter.
         skew_known: Whether the scale was found; it is 1 otherwise.
-        uncertainty_s: How far off the pulses may be, at about 95 %.
+        uncertainty_s: How far off the pulses may be, at about 99 %.
         correlation: Mean over the groups that were found.
         groups: Indices of these groups.
     """
@@ -306,7 +309,7 @@ def _refine(
     """Shift the group by fractions of a reading until base and height of its pulses fit best."""
     t_s, power_w = recording
     length_s = group.t1_s - group.t0_s
-    inside = (t_s >= at_s - 2 * step_s) & (t_s <= at_s + length_s + 2 * step_s)
+    inside = (t_s >= at_s - _REACH * step_s) & (t_s <= at_s + length_s + _REACH * step_s)
     times, values = t_s[inside], power_w[inside]
 
     def misfit(start_s: float) -> float:
@@ -316,14 +319,14 @@ def _refine(
         power = float(load @ load)
         return float(centred @ centred) - (float(centred @ load) ** 2 / power if power else 0.0)
 
-    shifts = np.linspace(-2 * step_s, 2 * step_s, 161)
+    shifts = np.linspace(-_REACH * step_s, _REACH * step_s, 241)
     misfits = np.array([misfit(at_s + shift) for shift in shifts])
     best = int(np.argmin(misfits))
-    curve = slice(max(0, best - 20), best + 21)  # a quarter of the range to each side
-    bend = float(np.polyfit(shifts[curve], misfits[curve], 2)[0])
     noise = max(0.0, float(misfits[best])) / max(1, len(times) - 3)
-    sigma_s = math.sqrt(noise / bend) if bend > 0 else step_s
-    # Edges make the misfit sharper than a parabola, so three sigma rather than two; and a reading's
-    # own averaging time is not known, which matters where pulses meet few readings.
-    uncertainty_s = math.hypot(3 * sigma_s, interval_s / 10, _EDGE_S)
+    # Every shift that four standard deviations of the noise can make look best (a likelihood
+    # ratio: the misfit has edges, so its curvature would promise too much).
+    likely = shifts[misfits <= misfits[best] + 16 * noise]
+    spread_s = float(np.abs(likely - shifts[best]).max())
+    # A reading's own averaging time is not known, which matters where pulses meet few readings.
+    uncertainty_s = math.hypot(spread_s, interval_s / 10, _EDGE_S)
     return _Fit(at_s + float(shifts[best]), uncertainty_s)

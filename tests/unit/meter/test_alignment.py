@@ -38,7 +38,7 @@ def test_offset_and_rate_are_right_within_the_uncertainty(
         meter_s = (group.t0_s + late_s - recorder.starts_s) / (1 + recorder.skew)
         error_s = float(found.to_run_s(np.array([meter_s]))[0]) - group.t0_s
         assert abs(error_s) <= found.uncertainty_s, (error_s, found)
-    assert found.uncertainty_s < max(0.02, recorder.interval_s / 1.5)
+    assert found.uncertainty_s < max(0.02, recorder.interval_s)
     assert found.scale - 1 == pytest.approx(recorder.skew, abs=found.uncertainty_s / 100)
 
 
