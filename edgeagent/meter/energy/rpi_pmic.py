@@ -71,7 +71,7 @@ def discover_rpi_pmic(tree: SystemTree = THIS_MACHINE, run: Run | None = None) -
         Supplies(run).power_w,
         min_interval_s=INTERVAL_S,
         remedies={
-            SourceState.PERMISSION: "Join the group: `usermod -aG video <user>`, then log in again.",
+            SourceState.PERMISSION: "Join the group: `usermod -aG video <user>`, and log in again.",
             SourceState.ABSENT: "Install the package raspi-utils, which brings vcgencmd.",
         },
     )
