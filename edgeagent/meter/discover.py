@@ -5,13 +5,13 @@ A new kind of sensor is a new module with a `discover_*` function and one line i
 
 from __future__ import annotations
 
-import shutil
 import sys
 
 from edgeagent.meter.energy.battery import discover_battery
 from edgeagent.meter.energy.cpu import discover_cpu
 from edgeagent.meter.energy.hwmon import discover_hwmon
 from edgeagent.meter.energy.jetson import discover_jetson
+from edgeagent.meter.energy.nvml import discover_nvml
 from edgeagent.meter.energy.rpi_pmic import discover_rpi_pmic
 from edgeagent.meter.host.sources import discover_host
 from edgeagent.meter.memory.process import discover_process
@@ -19,8 +19,6 @@ from edgeagent.meter.npu import discover_npu
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.tree import THIS_MACHINE, SystemTree
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
-
-_NOT_READ = "The hardware is there, but this version of edgeagent does not read it."
 
 
 def discover(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
@@ -35,7 +33,7 @@ def discover(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
             discover_process(pid, tree),
             discover_host(pid, tree),
             discover_cpu(tree) if _is_linux(tree) else _no_energy_reader(),
-            _nvidia(tree),
+            discover_nvml(pid, tree),
             discover_jetson(tree),
             discover_battery(tree),
             discover_hwmon(tree),
@@ -58,17 +56,6 @@ def _no_energy_reader() -> Discovery:
         Scope.PACKAGE,
         f"This version of edgeagent has no reader of processor energy for {system}.",
     )
-
-
-def _nvidia(tree: SystemTree) -> Discovery:
-    """Detect a discrete NVIDIA GPU by its driver."""
-    if _is_linux(tree):
-        present = (tree.proc / "driver" / "nvidia" / "version").exists()
-    else:
-        present = shutil.which("nvidia-smi") is not None
-    if not present:
-        return Discovery((), ())
-    return _unread("nvml:gpu", "energy_j", SampleKind.COUNTER, Scope.MODULE, _NOT_READ)
 
 
 def _unread(source: str, quantity: str, kind: SampleKind, scope: Scope, reason: str) -> Discovery:
