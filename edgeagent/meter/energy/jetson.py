@@ -44,12 +44,17 @@ def discover_jetson(tree: SystemTree = THIS_MACHINE) -> Discovery:
     if not channels:
         return _mute(tree)
     board, hindrance = _board(tree)
-    sources = _names(channels)
+    rails = [_rail(channel, channels, board) for channel in channels]
     offers = [
-        _offer(channel, source, _rail(channel, channels, board), tree)
-        for channel, source in zip(channels, sources, strict=True)
+        _offer(channel, source, rail, tree)
+        for channel, source, rail in zip(channels, _names(channels, rails), rails, strict=True)
     ]
-    return Discovery.union((*offers, _missing(channels, board, hindrance, tree)))
+    missing = (
+        _unknown_total(channels[0].sensor, hindrance)
+        if board is None or hindrance
+        else _missing_rails(board, rails, tree)
+    )
+    return Discovery.union((*offers, missing))
 
 
 def _mute(tree: SystemTree) -> Discovery:
@@ -105,14 +110,15 @@ def _rail(channel: Channel, channels: Sequence[Channel], board: BoardRails | Non
     return rails[0] if channel.sensor == "ina238" and len(rails) == len(alike) == 1 else None
 
 
-def _names(channels: Sequence[Channel]) -> tuple[str, ...]:
+def _names(channels: Sequence[Channel], rails: Sequence[Rail | None]) -> tuple[str, ...]:
     """Name each channel by its label, and by its place too if it has none or shares it."""
-    labels = [(channel.sensor, channel.label) for channel in channels]
+    names = [
+        f"{channel.sensor}:{channel.label or (rail.label if rail else 'rail')}"
+        for channel, rail in zip(channels, rails, strict=True)
+    ]
     return tuple(
-        f"{channel.sensor}:{channel.label}"
-        if channel.label and labels.count((channel.sensor, channel.label)) == 1
-        else f"{channel.sensor}:{channel.label or 'rail'}@{channel.place}"
-        for channel in channels
+        name if names.count(name) == 1 and (channel.label or rail) else f"{name}@{channel.place}"
+        for name, channel, rail in zip(names, channels, rails, strict=True)
     )
 
 
@@ -146,19 +152,18 @@ def _offer(channel: Channel, source: str, rail: Rail | None, tree: SystemTree) -
     )
 
 
-def _missing(
-    channels: Sequence[Channel], board: BoardRails | None, hindrance: str, tree: SystemTree
-) -> Discovery:
+def _unknown_total(sensor: str, hindrance: str) -> Discovery:
+    """Say why the rails of a board are not added up."""
+    remedy = (
+        "Say in a device profile which rails add up (docs/hardware.md tells how), or use an "
+        "external meter."
+    )
+    info = _info(f"{sensor}:total", "module")
+    return Discovery((), (failed(info, SourceState.UNSUPPORTED, hindrance, remedy),))
+
+
+def _missing_rails(board: BoardRails, found: Sequence[Rail | None], tree: SystemTree) -> Discovery:
     """List what a total lacks; without it, the rails that are there would pass for all of it."""
-    if hindrance:
-        info = _info(f"{channels[0].sensor}:total", "module")
-        remedy = (
-            "Write down in a profile which rails add up (profiles/devices, docs/hardware.md), "
-            "or use an external meter."
-        )
-        return Discovery((), (failed(info, SourceState.UNSUPPORTED, hindrance, remedy),))
-    rails = () if board is None else (*board.total("module"), *board.total("system"))
-    found = [_rail(channel, channels, board) for channel in channels]
     return Discovery(
         (),
         tuple(
@@ -169,7 +174,7 @@ def _missing(
                 "total needs.",
                 f"Load the driver {rail.sensor}; the device tree of the system must name the rail.",
             )
-            for rail in rails
+            for rail in (*board.total("module"), *board.total("system"))
             if rail not in found
         ),
     )
