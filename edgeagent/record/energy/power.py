@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeagent.clock import NS_PER_S
 from edgeagent.record.energy.curve import EnergyCurve, cumulative, mark
+from edgeagent.record.energy.edges import Pieces, split_at
 from edgeagent.record.energy.invalid import Invalid
 from edgeagent.record.energy.readings import Readings, failure_times
 from edgeagent.record.energy.windows import Ints
@@ -17,18 +18,28 @@ MAX_GAP_INTERVALS = 5.0
 """A hole longer than this many intervals of the source is not bridged. The interval is the nominal
 one of the source or the median distance of its readings, whichever is longer."""
 
-_FRESH_SHARE = 0.9
-"""Share of the nominal interval after which a reading counts as a new one, because of jitter."""
+_MOST_ALLOWED = 2.0
+"""Readings that may follow each other faster than the source gives new values."""
 
 
 def power_curve(
-    info: SourceInfo, samples: Sequence[Sample], failures: Sequence[ReadFailure] = ()
+    info: SourceInfo,
+    samples: Sequence[Sample],
+    failures: Sequence[ReadFailure] = (),
+    edges_ns: Ints | None = None,
 ) -> EnergyCurve:
-    """Return E(t) of a sampled power in watts, linear between two readings.
+    """Return E(t) of a sampled power in watts, which is linear between two readings.
 
     Negative readings are kept: around zero they are the noise and offset of a sensor, and clamping
     them would add energy. Readings beyond `max_power_w` are impossible and count as failed. What
     lies around a failed reading, and a hole of more than `MAX_GAP_INTERVALS`, is not bridged.
+
+    Args:
+        info: The source.
+        samples: Its readings.
+        failures: Its failed readings.
+        edges_ns: Moments at which power may step, such as the edges of spans; without them the
+            power at a window's edge is interpolated. See `edgeagent.record.energy.edges`.
     """
     readings = Readings.of(samples)
     impossible_ns = readings.t_ns[:0]
@@ -50,28 +61,42 @@ def power_curve(
     if len(width_ns):
         interval_ns = max((info.interval_s or 0.0) * NS_PER_S, float(np.median(width_ns)))
         mark(code, np.flatnonzero(width_ns > MAX_GAP_INTERVALS * interval_ns), Invalid.GAP)
-    start_w = np.where(code == 0, power_w[:-1], 0.0)
-    slope_w = np.where(code == 0, np.diff(power_w), 0.0)
-    return EnergyCurve(
+    pieces = Pieces(
         t_ns=t_ns,
-        e_nj=cumulative(width_ns * (start_w + 0.5 * slope_w), code),
-        start_w=start_w,
-        slope_w=slope_w,
+        start_w=np.where(code == 0, power_w[:-1], 0.0),
+        slope_w=np.where(code == 0, np.diff(power_w), 0.0),
         code=code,
+    )
+    if edges_ns is not None and len(width_ns):
+        pieces = split_at(pieces, edges_ns)
+    energy_nj = np.diff(pieces.t_ns) * (pieces.start_w + 0.5 * pieces.slope_w)
+    return EnergyCurve(
+        t_ns=pieces.t_ns,
+        e_nj=cumulative(energy_nj, pieces.code),
+        start_w=pieces.start_w,
+        slope_w=pieces.slope_w,
+        code=pieces.code,
         fresh_ns=_fresh(t_ns, info.interval_s),
     )
 
 
 def _fresh(t_ns: Ints, interval_s: float | None) -> Ints:
-    """Return the times of readings that can be new values of a source with this interval."""
-    if interval_s is None or len(t_ns) < 2:
+    """Return the times of readings that can be new values of a source with this interval.
+
+    Each interval allows one. What is not used may be used a little later, so jitter of the sampler
+    costs no readings, and reading a slow source often gains none.
+    """
+    if interval_s is None or interval_s <= 0 or len(t_ns) < 2:
         return t_ns
-    least_ns = round(_FRESH_SHARE * interval_s * NS_PER_S)
-    if int(np.diff(t_ns).min()) >= least_ns:
+    interval_ns = interval_s * NS_PER_S
+    if int(np.diff(t_ns).min()) >= interval_ns:
         return t_ns
-    fresh, last_ns = [], None
+    fresh: list[int] = []
+    allowed, last_ns = _MOST_ALLOWED, int(t_ns[0])
     for at_ns in t_ns.tolist():
-        if last_ns is None or at_ns - last_ns >= least_ns:
+        allowed = min(_MOST_ALLOWED, allowed + (at_ns - last_ns) / interval_ns)
+        last_ns = at_ns
+        if allowed >= 1:
+            allowed -= 1
             fresh.append(at_ns)
-            last_ns = at_ns
     return np.array(fresh, np.int64)

@@ -78,6 +78,7 @@ def open_totals(
     sources: Iterable[SourceInfo],
     readings: Mapping[str, Sequence[Sample]],
     failures: Mapping[str, Sequence[ReadFailure]],
+    edges_ns: Ints | None = None,
 ) -> tuple[Total, ...]:
     """Return every total of which at least one source gave readings, widest first.
 
@@ -85,13 +86,14 @@ def open_totals(
         sources: Every source that was tried, with its last state.
         readings: Readings per source.
         failures: Readings that failed, per source.
+        edges_ns: Moments at which power may step: the edges of spans and of baselines.
     """
     groups: dict[TotalKey, list[SourceInfo]] = {}
     for info in sources:
         if (key := total_of(info)) is not None:
             groups.setdefault(key, []).append(info)
     return tuple(
-        _open(key, tuple(sorted(group, key=lambda info: info.source)), readings, failures)
+        _open(key, tuple(sorted(group, key=lambda info: info.source)), readings, failures, edges_ns)
         for key, group in sorted(groups.items(), key=lambda item: item[0].rank)
         if any(readings.get(info.source) for info in group)
     )
@@ -138,11 +140,15 @@ def _open(
     sources: tuple[SourceInfo, ...],
     readings: Mapping[str, Sequence[Sample]],
     failures: Mapping[str, Sequence[ReadFailure]],
+    edges_ns: Ints | None,
 ) -> Total:
     curves = []
     for info in sources:
-        samples = readings.get(info.source, ())
-        if samples or info.state is SourceState.OK:
-            build = counter_curve if info.kind is SampleKind.COUNTER else power_curve
-            curves.append(build(info, samples, failures.get(info.source, ())))
+        samples, failed = readings.get(info.source, ()), failures.get(info.source, ())
+        if not samples and info.state is not SourceState.OK:
+            continue
+        if info.kind is SampleKind.COUNTER:
+            curves.append(counter_curve(info, samples, failed))
+        else:
+            curves.append(power_curve(info, samples, failed, edges_ns))
     return Total(key, sources, tuple(curves))

@@ -110,7 +110,7 @@ def attribute(run: Run) -> tuple[TotalAttribution, ...]:
     A run is analysed once, however often it is asked for.
     """
     groups = tuple(_group(run))
-    totals = {group.session.number: _open(group.session) for group in groups}
+    totals = {group.session.number: _open(group) for group in groups}
     keys = sorted({key for found in totals.values() for key in found}, key=lambda key: key.rank)
     return tuple(_attribute(run, key, groups, totals) for key in keys)
 
@@ -181,8 +181,11 @@ def _flatten(session: SampleSession, indices: Sequence[int], tasks: Sequence[Tas
     )
 
 
-def _open(session: SampleSession) -> dict[TotalKey, Total]:
-    totals = open_totals(session.sources, session.samples, session.failures)
+def _open(group: _Group) -> dict[TotalKey, Total]:
+    session = group.session
+    rests = [t_ns for rest in session.baselines for t_ns in (rest.t0_ns, rest.t1_ns)]
+    edges_ns = np.concatenate([group.t0_ns, group.t1_ns, np.array(rests, np.int64)])
+    totals = open_totals(session.sources, session.samples, session.failures, edges_ns)
     return {total.key: total for total in totals}
 
 
