@@ -15,12 +15,21 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         ResourceError: The folder cannot be written or the disk is full; the old file is intact.
     """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the file by `data`, through a temporary file in the same folder.
+
+    Raises:
+        ResourceError: The folder cannot be written or the disk is full; the old file is intact.
+    """
     temporary: Path | None = None
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         temporary = Path(name)
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123 - an fd
-            file.write(text)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - an fd
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)  # mkstemp gives 0600, and a report is meant to be shared
