@@ -90,7 +90,7 @@ def nvpmodel_mode(tree: SystemTree = THIS_MACHINE) -> str | None:
     `/etc/nvpmodel.conf` as `< POWER_MODEL ID=2 NAME=MODE_15W >`.
     """
     status = tree.text(tree.root / "var" / "lib" / "nvpmodel" / "status") or ""
-    found = re.search(r"\bpmode:(\d{1,6})", status)
+    found = re.search(r"\bpmode:(\d{1,6})\b", status)
     if found is None:
         return None
     number = int(found[1])
