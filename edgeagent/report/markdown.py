@@ -7,8 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from edgeagent.record.samples import SourceState
 from edgeagent.report import format as fmt
+from edgeagent.report.energy.rows import (
+    TOTAL_COLUMNS,
+    energy_rows,
+    headline_sentence,
+    hole_sentences,
+    total_rows,
+)
 from edgeagent.report.model import Summary
-from edgeagent.report.table import Row, category_rows, tradeoff_rows
+from edgeagent.report.row import Row
+from edgeagent.report.table import category_rows, tradeoff_rows
 
 PICTURE_NAME = "tradeoff.svg"
 
@@ -32,6 +40,7 @@ def tradeoff_markdown(summary: Summary) -> str:
         "`docs/metrics.md` of edgeagent.",
         "## Solved by category",
         _rows("Category", paradigms, category_rows(summary)),
+        *_energy(summary, paradigms),
         "## What to know",
         "\n".join(f"- {_escape(note)}" for note in notes) or "Everything was measured.",
         "## Provenance",
@@ -42,6 +51,22 @@ def tradeoff_markdown(summary: Summary) -> str:
         else "None was recorded.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _energy(summary: Summary, paradigms: Sequence[str]) -> Iterable[str]:
+    """Yield the energy section; nothing where there is neither a figure nor an estimate."""
+    rows = energy_rows(summary)
+    if not rows:
+        return
+    yield "## Energy"
+    if summary.energy_totals:
+        yield _escape(headline_sentence(summary))
+    yield _rows("Per paradigm", paradigms, rows)
+    if summary.energy_totals:
+        yield _table(TOTAL_COLUMNS, total_rows(summary.energy_totals))
+        sentences = list(hole_sentences(summary.energy_totals))
+        if sentences:
+            yield "\n".join(f"- {_escape(sentence)}" for sentence in sentences)
 
 
 def _provenance(summary: Summary) -> Iterable[tuple[str, ...]]:

@@ -19,7 +19,8 @@ def recommend(
 
     A paradigm must beat the reference beyond noise to replace it, because the reference is the
     simplest. Among those that do, the one that solves most competes with those that cannot be told
-    apart from it, and the fewest seconds per solved task decide.
+    apart from it, and the fewest seconds per solved task decide. Joules are said where they were
+    measured, by the headline total; estimates never are.
 
     Args:
         paradigms: Their summaries.
@@ -91,15 +92,35 @@ def _take(chosen: ParadigmSummary, base: ParadigmSummary, rivals: Sequence[Parad
     text = (
         f"Deploy {chosen.paradigm}: it solves {_share(chosen)}, {base.paradigm} {_share(base)} "
         f"({100 * difference.mean:+.0f} points{between}), at "
-        f"{_times(chosen.e2e_s.mean, base.e2e_s.mean)} seconds per task."
+        f"{_times(chosen.e2e_s.mean, base.e2e_s.mean)} seconds{_joules(chosen, base)} per task."
     )
     for other in rivals:
         cost = _times(_seconds_per_solved(other), _seconds_per_solved(chosen))
         text += (
             f" {other.paradigm} ({_share(other)}) cannot be told apart from it by solved tasks "
-            f"and takes {cost} seconds per solved task."
+            f"and takes {cost} seconds{_joules_per_solved(other, chosen)} per solved task."
         )
     return text
+
+
+def _joules(paradigm: ParadigmSummary, other: ParadigmSummary) -> str:
+    """Return the ratio of measured joules per task as a part of a sentence, else nothing."""
+    if paradigm.energy is None or other.energy is None:
+        return ""
+    return _ratio(paradigm.energy.energy_j_per_task, other.energy.energy_j_per_task)
+
+
+def _joules_per_solved(paradigm: ParadigmSummary, other: ParadigmSummary) -> str:
+    if paradigm.energy is None or other.energy is None:
+        return ""
+    mine, theirs = (p.energy_j_per_solved_task for p in (paradigm.energy, other.energy))
+    return _ratio(mine, theirs)
+
+
+def _ratio(value_j: float | None, other_j: float | None) -> str:
+    if value_j is None or other_j is None or other_j <= 0:
+        return ""
+    return f" and {_times(value_j, other_j)} joules"
 
 
 def _seconds_per_solved(paradigm: ParadigmSummary) -> float:

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from edgeagent.report import format as fmt
+from edgeagent.report.energy.rows import estimate, joules, net, per_solved
 from edgeagent.report.model import ParadigmSummary, Summary
-
-NONE = "\N{EN DASH}"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure of all paradigms.
-
-    Attributes:
-        label: What it is, with the unit where cells have none.
-        cells: One text per paradigm.
-        starts_section: Whether renderers may draw a line above.
-    """
-
-    label: str
-    cells: tuple[str, ...]
-    starts_section: bool = False
+from edgeagent.report.row import NONE, Row
 
 
 def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
@@ -73,10 +57,7 @@ def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
     if any(p.cold_start is not None for p in summary.paradigms):
         add("Load", lambda p: fmt.seconds(p.cold_start.load_s if p.cold_start else None))
         add("Prefixes, once", _prefixes)
-    add("Energy per task", lambda p: fmt.quantity(_joules(p), "J"))
-    if any(p.energy is not None for p in summary.paradigms):
-        add("  per solved task", _joules_per_solved)
-        add_difference(versus, "energy_j", "J")
+    rows += _energy_rows(summary, versus)
     add("Failures", _failures, section=True)
     return tuple(rows)
 
@@ -117,15 +98,32 @@ def _per_solved(paradigm: ParadigmSummary, value_s: float | None) -> str:
     return fmt.seconds(value_s) if paradigm.solved else "none solved"
 
 
-def _joules(paradigm: ParadigmSummary) -> float | None:
-    return paradigm.energy.energy_j_per_task if paradigm.energy else None
+def _energy_rows(summary: Summary, versus: str) -> list[Row]:
+    """Return the few energy figures of the trade-off; `edgeagent.report.energy.rows` has all."""
+    paradigms = summary.paradigms
+
+    def row(label: str, cell: Callable[[ParadigmSummary], str], *, section: bool = False) -> Row:
+        return Row(label, tuple(cell(paradigm) for paradigm in paradigms), section)
+
+    total = f", {fmt.plain(summary.energy_totals[0].total)}" if summary.energy_totals else ""
+    rows = [row(f"Energy per task{total}", _joules, section=True)]
+    if any(p.energy is not None for p in paradigms):
+        rows.append(row("  per solved task", per_solved))
+        if summary.reference is not None and len(paradigms) > 1:
+            rows.append(row(versus, lambda p: fmt.difference(p.differences.get("energy_j"), "J")))
+        rows.append(row("  without idle power", _net))
+    if any(p.energy_estimate is not None for p in paradigms):
+        rows.append(row("Energy per task, ESTIMATED", estimate))
+    return rows
 
 
-def _joules_per_solved(paradigm: ParadigmSummary) -> str:
-    if paradigm.energy is None:
-        return fmt.NOT_MEASURED
-    joules = paradigm.energy.energy_j_per_solved_task
-    return "none solved" if joules is None else fmt.quantity(joules, "J")
+def _net(paradigm: ParadigmSummary) -> str:
+    return fmt.NOT_MEASURED if paradigm.energy is None else net(paradigm.energy)
+
+
+def _joules(paradigm: ParadigmSummary) -> str:
+    energy = paradigm.energy
+    return fmt.NOT_MEASURED if energy is None else joules(energy.energy_j_per_task, energy.note)
 
 
 def _failures(paradigm: ParadigmSummary) -> str:

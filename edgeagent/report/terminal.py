@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeagent.report import format as fmt
+from edgeagent.report.energy.rows import energy_rows, headline_sentence, hole_sentences
 from edgeagent.report.model import Summary
-from edgeagent.report.table import Row, category_rows, tradeoff_rows
+from edgeagent.report.row import Row
+from edgeagent.report.table import category_rows, tradeoff_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +50,17 @@ def print_summary(summary: Summary, console: Console) -> None:
     console.print()
     console.print(table(category_rows(summary), "Solved by category"))
     console.print()
-    for note in (summary.energy_note, *summary.notes):
+    energy = energy_rows(summary)
+    if energy:
+        console.print(table(energy, "Energy"))
+        console.print()
+    if summary.energy_totals:
+        say(headline_sentence(summary), "dim")
+    for note in (
+        summary.energy_note,
+        *hole_sentences(summary.energy_totals),
+        *summary.notes,
+    ):
         if note:
             say(f"Note: {note}", "dim")
     say(summary.recommendation.reason, "bold")
