@@ -56,7 +56,7 @@ def discover_rpi_pmic(tree: SystemTree = THIS_MACHINE, run: Run | None = None) -
     if _CHIP not in compatible.split("\x00"):
         return Discovery((), ())
     if run is None:
-        run = _run if tree.root == Path("/") else _not_this_machine
+        run = run_vcgencmd if tree.root == Path("/") else _not_this_machine
     info = SourceInfo(
         source="pmic:supplies",
         quantity="power_w",
@@ -115,7 +115,8 @@ def _parse(answer: str) -> tuple[dict[str, float], dict[str, float]]:
     return amperes, volts
 
 
-def _run() -> str:
+def run_vcgencmd() -> str:
+    """Ask the firmware through the program that Raspberry Pi OS has for it; see `Run`."""
     program = shutil.which("vcgencmd")
     if program is None:
         raise FileNotFoundError("vcgencmd is not installed")
