@@ -42,9 +42,13 @@ _FILES = ("status", "present", "power_now", "current_now", "voltage_now")
 
 
 def discover_battery(tree: SystemTree = THIS_MACHINE) -> Discovery:
-    """Find the system's batteries and probe what they deliver together."""
-    if system_of(tree) != "linux":
-        return _discover_portable(tree)
+    """Find the system's batteries and probe what they deliver together.
+
+    macOS tells more than its portable interface, see `edgeagent.meter.energy.apple_battery`.
+    """
+    system = system_of(tree)
+    if system != "linux":
+        return Discovery((), ()) if system == "darwin" else _discover_portable(tree)
     if not any(_is_of_system(tree, supply) for supply in _supplies(tree)):
         return Discovery((), ())
     discharge = Discharge(tree)

@@ -193,15 +193,23 @@ def test_batteries_of_other_devices_are_none_of_the_system(tmp_path: Path) -> No
     assert only_meter(tmp_path).read().value == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("system", ["win32", "darwin"])
-def test_other_systems_tell_no_watts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+def test_windows_tells_how_full_a_battery_is_and_no_watts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("sys.platform", "win32")
     battery = SimpleNamespace(percent=80.0, power_plugged=False)
     monkeypatch.setattr(psutil, "sensors_battery", lambda: battery, raising=False)
     (source,) = discover_battery(SystemTree(tmp_path)).sources
     assert source.state is SourceState.UNSUPPORTED
     assert "percent" in source.reason
     monkeypatch.setattr(psutil, "sensors_battery", lambda: None, raising=False)
+    assert discover_battery(SystemTree(tmp_path)) == Discovery((), ())
+
+
+def test_the_battery_of_a_mac_is_left_to_its_own_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    battery = SimpleNamespace(percent=80.0, power_plugged=False)
+    monkeypatch.setattr(psutil, "sensors_battery", lambda: battery, raising=False)
     assert discover_battery(SystemTree(tmp_path)) == Discovery((), ())
