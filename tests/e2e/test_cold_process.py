@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ from edgeagent.config.suites import load_suite
 from edgeagent.errors import EngineError
 from edgeagent.profiling.cold import cold_tasks, measure_cold_start
 from edgeagent.profiling.settings import ProfileSettings
+from edgeagent.record.run import ColdRecord
 
 
 @pytest.fixture
@@ -40,6 +42,25 @@ def test_a_paradigm_alone_needs_less_than_one_with_more_roles(settings: ProfileS
     assert base.load_ns > 0
     assert base.tasks == 3
     assert children() == []
+    if sys.platform == "linux":
+        check_phases(base, weights)
+        check_phases(single, weights)
+        assert "tool" in single.rss_peak_by_phase_bytes
+
+
+def check_phases(record: ColdRecord, weights: int) -> None:
+    peaks = record.rss_peak_by_phase_bytes
+    assert {"start", "import", "load", "warm_up", "prefill", "decode"} <= set(peaks)
+    assert peaks["start"] <= peaks["import"] < peaks["load"] - weights / 2
+    assert peaks["warm_up"] > peaks["import"] + (record.kv_cache_bytes or 0)
+    assert record.rss_peak_bytes == max(peaks.values())
+    assert record.rss_anon_by_phase_bytes["decode"] < peaks["decode"]
+    assert 0 < (record.uss_bytes or 0) <= (record.pss_bytes or 0) <= peaks["rest"]
+    assert record.swap_peak_bytes is not None
+    assert record.predicted is not None
+    assert record.predicted.sessions == record.sessions
+    assert record.predicted.kv_cache_bytes == record.kv_cache_bytes
+    assert record.predicted.rss_peak_bytes == pytest.approx(record.rss_peak_bytes, rel=0.2)
 
 
 def test_a_worker_that_fails_says_why_and_is_gone(
