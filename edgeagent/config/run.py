@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from edgeagent.config.spec import Spec
@@ -45,6 +47,27 @@ class EngineConfig(Spec):
             None if guess is None else f"{guess.ngram_len},{guess.max_draft_len}"
         )
         return settings
+
+    @classmethod
+    def from_recorded(
+        cls, settings: Mapping[str, str | int | float | bool | None], ep: str
+    ) -> EngineConfig:
+        """Return the settings behind what `recorded` gave.
+
+        Raises:
+            ValueError: They are no such settings.
+        """
+        guess = settings.get("speculation")
+        numbers = guess.split(",") if isinstance(guess, str) else []
+        return cls.model_validate(
+            {
+                **settings,
+                "ep": ep,
+                "speculation": dict(zip(("ngram_len", "max_draft_len"), numbers, strict=True))
+                if numbers
+                else None,
+            }
+        )
 
 
 GROUNDING_PARAMETERS = 1_000_000_000

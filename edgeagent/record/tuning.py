@@ -122,6 +122,7 @@ class TuningRecord(Record):
         goal: `latency`, `throughput` or `energy`.
         cost_unit: `s` or `J`.
         work: The piece of work and its weights in words.
+        work_tokens: Tokens of that piece of work, weighted; over seconds it gives a rate.
         energy_source: Total that energy was read from, empty if it was not.
         seed: Of the orders within rounds.
         pairs: Fresh pairs of trials behind each decision.
@@ -148,6 +149,7 @@ class TuningRecord(Record):
     goal: str
     cost_unit: Literal["s", "J"]
     work: str
+    work_tokens: float
     energy_source: str = ""
     seed: int
     pairs: int
