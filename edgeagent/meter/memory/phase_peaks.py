@@ -5,8 +5,8 @@ Linux keeps the largest resident set of a process (VmHWM) and starts it anew on 
 belongs to the phase that was running, and is then started anew. Nothing between two looks is
 missed, unlike with samples; only what another thread does between looking and starting anew is.
 
-An edge costs two reads or writes of small files, some tens of microseconds: right for a worker
-whose memory is measured, not for a process whose time is.
+An edge reads one small file and writes another, which takes a fraction of a millisecond: right for
+a worker whose memory is measured, not for a process whose time is.
 """
 
 from __future__ import annotations
