@@ -5,14 +5,17 @@ A new kind of sensor is a new module with a `discover_*` function and one line i
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Mapping
 
+from edgeagent.meter.energy.apple_battery import discover_apple
 from edgeagent.meter.energy.battery import discover_battery
 from edgeagent.meter.energy.cpu import discover_cpu
+from edgeagent.meter.energy.emi import discover_emi
 from edgeagent.meter.energy.hwmon import discover_hwmon
 from edgeagent.meter.energy.jetson import discover_jetson
 from edgeagent.meter.energy.nvml import discover_nvml
 from edgeagent.meter.energy.rpi_pmic import discover_rpi_pmic
+from edgeagent.meter.host.attributes import system_of
 from edgeagent.meter.host.sources import discover_host
 from edgeagent.meter.memory.process import discover_process
 from edgeagent.meter.npu import discover_npu
@@ -28,12 +31,21 @@ def discover(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
         pid: The process whose memory is of interest.
         tree: The system's files.
     """
+    of_this_system = _BY_SYSTEM.get(system_of(tree), _no_energy_reader)
     return Discovery.union(
         (
             discover_process(pid, tree),
             discover_host(pid, tree),
-            discover_cpu(tree) if _is_linux(tree) else _no_energy_reader(),
+            of_this_system(tree),
             discover_nvml(pid, tree),
+        )
+    )
+
+
+def _linux(tree: SystemTree) -> Discovery:
+    return Discovery.union(
+        (
+            discover_cpu(tree),
             discover_jetson(tree),
             discover_battery(tree),
             discover_hwmon(tree),
@@ -43,28 +55,29 @@ def discover(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
     )
 
 
-def _is_linux(tree: SystemTree) -> bool:
-    return (tree.proc / "cpuinfo").exists() or sys.platform == "linux"
+def _windows(tree: SystemTree) -> Discovery:
+    return Discovery.union((discover_emi(), discover_battery(tree)))
 
 
-def _no_energy_reader() -> Discovery:
-    system = {"darwin": "macOS", "win32": "Windows"}.get(sys.platform, sys.platform)
-    return _unread(
-        "rapl:package",
-        "energy_j",
-        SampleKind.COUNTER,
-        Scope.PACKAGE,
-        f"This version of edgeagent has no reader of processor energy for {system}.",
-    )
+def _macos(_tree: SystemTree) -> Discovery:
+    return discover_apple()
 
 
-def _unread(source: str, quantity: str, kind: SampleKind, scope: Scope, reason: str) -> Discovery:
+_BY_SYSTEM: Mapping[str, Callable[[SystemTree], Discovery]] = {
+    "linux": _linux,
+    "win32": _windows,
+    "darwin": _macos,
+}
+
+
+def _no_energy_reader(tree: SystemTree) -> Discovery:
     info = SourceInfo(
-        source=source,
-        quantity=quantity,
-        kind=kind,
-        scope=scope,
+        source="cpu:package",
+        quantity="energy_j",
+        kind=SampleKind.COUNTER,
+        scope=Scope.PACKAGE,
         state=SourceState.UNSUPPORTED,
-        reason=reason,
+        reason=f"edgeagent has no reader of processor energy for {system_of(tree)}.",
+        remedy="Use an external power meter.",
     )
-    return Discovery((), (info,))
+    return Discovery.union((Discovery((), (info,)), discover_battery(tree)))
