@@ -19,10 +19,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edgeagent import __version__
+from edgeagent.cli.sensors import SourceReading, read_all, readings
+from edgeagent.config.devices import DeviceFacts, list_devices, matching_devices
 from edgeagent.config.paths import home_dir, packages_dir, sources_dir
 from edgeagent.meter.discover import discover
 from edgeagent.meter.host.facts import HostFact, cpu_name, host_facts
+from edgeagent.meter.host.identity import device_facts
+from edgeagent.meter.host.preflight import preflight
+from edgeagent.meter.host.state import take_host_state
 from edgeagent.privacy import disable_dependency_telemetry
+from edgeagent.record.conditions import HostState, HostWarning
 from edgeagent.record.manifest import MANIFEST_NAME, Manifest
 from edgeagent.record.samples import SourceInfo
 
@@ -87,7 +93,11 @@ class Diagnosis:
         host: Facts that change figures.
         home: The cache folder.
         disk_free_bytes: Free bytes there, `None` if unknown.
+        device: Name of the device profile that fits this machine, `None` if none does.
+        state: The machine's state now.
+        warnings: What about it makes figures worse or less repeatable.
         sources: Every source of readings with its state.
+        readings: What those show that can be read.
         cached: Packages and sources in the cache folder.
     """
 
@@ -102,6 +112,10 @@ class Diagnosis:
     disk_free_bytes: int | None
     sources: tuple[SourceInfo, ...]
     cached: tuple[CachedFile, ...]
+    device: str | None = None
+    state: HostState | None = None
+    warnings: tuple[HostWarning, ...] = ()
+    readings: tuple[SourceReading, ...] = ()
 
     @property
     def can_run_models(self) -> bool:
@@ -110,8 +124,12 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at everything; takes a second, most of it to load the runtime in another process."""
+    """Look at everything; takes a second or two, most of it to load the runtime elsewhere."""
+    found = discover(os.getpid())
+    samples = read_all(found.meters)
+    state = take_host_state()  # before the runtime is loaded, which is a load of our own
     providers, reason = probe_runtime()
+    samples += read_all(found.meters)
     return Diagnosis(
         edgeagent=__version__,
         python=f"{platform.python_version()} at {sys.executable}",
@@ -122,9 +140,19 @@ def diagnose() -> Diagnosis:
         host=host_facts(),
         home=str(home_dir()),
         disk_free_bytes=disk_free_bytes(home_dir()),
-        sources=discover(os.getpid()).sources,
+        sources=found.sources,
         cached=cached_files(),
+        device=device_name(device_facts()),
+        state=state,
+        warnings=preflight(state),
+        readings=readings(found.meters, samples),
     )
+
+
+def device_name(facts: DeviceFacts) -> str | None:
+    """Return the name of the device profile that fits, `None` if none does."""
+    match = next(iter(matching_devices(facts, list_devices())), None)
+    return None if match is None else match.name
 
 
 def probe_runtime(code: str = _PROBE) -> tuple[tuple[str, ...] | None, str]:
