@@ -29,8 +29,11 @@ from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 _TOTAL_INTERVAL_S = 0.05
 """A read waits 7 to 13 ms for the bus, twice for each rail, and its chip converts no faster."""
 
+_ADDEND_INTERVAL_S = 0.1
+"""Where several rails add up, each waits for the others."""
+
 _PART_INTERVAL_S = 0.2
-"""Rails that are part of another one are read more rarely: the total is what counts."""
+"""Rails that stand alone are read more rarely: the total is what counts."""
 
 _MAX_POWER_W = 400.0
 """More than any module and its supply can take; a reading beyond it is a fault of the bus."""
@@ -45,9 +48,10 @@ def discover_jetson(tree: SystemTree = THIS_MACHINE) -> Discovery:
         return _mute(tree)
     board, hindrance = _board(tree)
     rails = [_rail(channel, channels, board) for channel in channels]
+    totals = [rail.total if rail else None for rail in rails]
     offers = [
-        _offer(channel, source, rail, tree)
-        for channel, source, rail in zip(channels, _names(channels, rails), rails, strict=True)
+        _offer(channel, _info(source, total), _least_s(total, totals), tree)
+        for channel, source, total in zip(channels, _names(channels, rails), totals, strict=True)
     ]
     missing = (
         _unknown_total(channels[0].sensor, hindrance)
@@ -133,13 +137,18 @@ def _info(source: str, total: str | None) -> SourceInfo:
     )
 
 
-def _offer(channel: Channel, source: str, rail: Rail | None, tree: SystemTree) -> Discovery:
-    total = None if rail is None else rail.total
-    least_s = _PART_INTERVAL_S if total is None and rail is not None else _TOTAL_INTERVAL_S
+def _least_s(total: str | None, totals: Sequence[str | None]) -> float:
+    """Return the shortest time between two reads of a rail with this total, among all rails."""
+    if total is None:
+        return _PART_INTERVAL_S
+    return _TOTAL_INTERVAL_S if totals.count(total) == 1 else _ADDEND_INTERVAL_S
+
+
+def _offer(channel: Channel, info: SourceInfo, least_s: float, tree: SystemTree) -> Discovery:
     converts_s = period_s(channel, tree)
     min_interval_s = max(least_s, converts_s or 0.0)
     interval_s = _TOTAL_INTERVAL_S if converts_s is None else converts_s
-    info = _info(source, total).model_copy(update={"interval_s": interval_s})
+    info = info.model_copy(update={"interval_s": interval_s})
     if is_switched_off(channel, tree):
         reason = f"The channel is switched off: {channel.enable} is 0."
         remedy = f"As an administrator, write 1 to {channel.enable}."

@@ -34,6 +34,11 @@ _BITS = re.compile(r"config:(?P<low>[0-9]+)(?:-(?P<high>[0-9]+))?")
 _CPUS = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*")
 _MAX_CPUS = 8192
 
+_MIN_INTERVAL_S = 0.02
+"""A count begins when it is opened, so those of two processes have different origins and must not
+be mixed. What has a minimum interval is read by the sampler alone, never at the edges of spans by
+the measured process. A read also interrupts the processor that the counter is opened on."""
+
 _STILL_S = 0.02
 """The hardware counts about every millisecond; one that does not move for this long is not wired.
 The count starts at zero when it is opened, so a zero right behind the opening says nothing."""
@@ -169,11 +174,11 @@ def _open(
             reason += f" (kernel.perf_event_paranoid is {level})" if level else ""
             remedy = (
                 "As an administrator, `sysctl kernel.perf_event_paranoid=0`, or give the Python "
-                "interpreter the capability: `setcap cap_perfmon=ep <path of python>`; "
-                "edgeagent never asks for more rights."
+                "interpreter the capability: `setcap cap_perfmon=ep <path of python>`; a container "
+                "needs it too (`--cap-add PERFMON`). edgeagent never asks for more rights."
             )
         return failed(info, state, f"{reason}.", remedy)
-    return ValueMeter(info, lambda: counter.read() * event.joules_per_count)
+    return ValueMeter(info, lambda: counter.read() * event.joules_per_count, _MIN_INTERVAL_S)
 
 
 def _probe(opened: list[SourceInfo | ValueMeter]) -> Discovery:

@@ -93,6 +93,10 @@ def discover_rapl(tree: SystemTree = THIS_MACHINE) -> Discovery:
     sources: dict[str, SourceInfo] = {}
     zones, hindrance = _zones(tree)
     by_package = counts_by_package(tree)
+    for zone in _nameless(zones, tree):
+        info = _info(f"rapl:{zone.name}", Scope.PACKAGE)
+        reason = f"{zone / 'name'} cannot be read, so nobody knows whether it is a package."
+        sources[info.source] = failed(info, SourceState.STALE, reason)
     for zone in zones:
         described = _describe(zone, tree, by_package=by_package)
         if described is None or described[0] in meters:
@@ -108,6 +112,16 @@ def discover_rapl(tree: SystemTree = THIS_MACHINE) -> Discovery:
     if not any(source.startswith("rapl:package-") for source in sources):
         sources = {"rapl:package": _no_package(tree, zones, hindrance), **sources}
     return Discovery(tuple(meters.values()), tuple(sources.values()))
+
+
+def _nameless(zones: list[Path], tree: SystemTree) -> list[Path]:
+    """Return outer zones that do not say what they are while others do.
+
+    One of them may be the package of another socket: without it, the sum would look complete.
+    """
+    outer = [zone for zone in zones if zone.name.count(":") == 1 and "mmio" not in zone.name]
+    nameless = [zone for zone in outer if not _name(zone, tree)]
+    return nameless if len(nameless) < len(outer) else []
 
 
 def counts_by_package(tree: SystemTree) -> bool:
@@ -161,17 +175,7 @@ def _leave_ambiguous_platforms_alone(
 def _probe(
     zone: Path, source: str, scope: Scope, tree: SystemTree
 ) -> tuple[SourceInfo, RaplMeter | None]:
-    range_j = _range_j(zone, tree)
-    info = SourceInfo(
-        source=source,
-        quantity="energy_j",
-        kind=SampleKind.COUNTER,
-        scope=scope,
-        resolution=_resolution_j(range_j),
-        counter_range=range_j,
-        total=_TOTALS.get(scope),
-        max_power_w=_MAX_POWER_W.get(scope, MAX_PACKAGE_POWER_W),
-    )
+    info = _info(source, scope, _range_j(zone, tree))
     path = zone / "energy_uj"
     try:
         values_uj = [int(tree.read(path))]
@@ -188,6 +192,19 @@ def _probe(
     if values_uj == [0, 0]:
         return failed(info, SourceState.STALE, f"{path} stands still at zero."), None
     return info, RaplMeter(info, path, tree.read)
+
+
+def _info(source: str, scope: Scope, range_j: float | None = None) -> SourceInfo:
+    return SourceInfo(
+        source=source,
+        quantity="energy_j",
+        kind=SampleKind.COUNTER,
+        scope=scope,
+        resolution=_resolution_j(range_j),
+        counter_range=range_j,
+        total=_TOTALS.get(scope),
+        max_power_w=_MAX_POWER_W.get(scope, MAX_PACKAGE_POWER_W),
+    )
 
 
 def _range_j(zone: Path, tree: SystemTree) -> float | None:
@@ -224,12 +241,5 @@ def _no_package(tree: SystemTree, zones: list[Path], hindrance: OSError | None) 
             reason += " The processor's maker offers none."
         elif not zones:
             remedy = "Load the kernel module intel_rapl_msr (it serves AMD processors too)."
-    return SourceInfo(
-        source="rapl:package",
-        quantity="energy_j",
-        kind=SampleKind.COUNTER,
-        scope=Scope.PACKAGE,
-        state=state,
-        reason=reason,
-        remedy=remedy,
-    )
+    info = _info("rapl:package", Scope.PACKAGE).model_copy(update={"total": None})
+    return failed(info, state, reason, remedy)

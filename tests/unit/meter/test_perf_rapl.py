@@ -19,6 +19,7 @@ from edgeagent.meter.energy.cpu import discover_cpu
 from edgeagent.meter.energy.perf_event import architecture, open_cpu_event
 from edgeagent.meter.energy.perf_rapl import discover_perf
 from edgeagent.meter.protocol import MeterError
+from edgeagent.meter.sampler.edges import EdgeReader
 from edgeagent.meter.tree import Reader, SystemTree, read_text
 from edgeagent.record.samples import SampleKind, Scope, SourceState
 
@@ -89,6 +90,13 @@ def test_one_counter_is_opened_for_each_socket(tmp_path: Path) -> None:
     assert info.resolution == pytest.approx(JOULES_PER_COUNT)
     first, second = found.meters[0].read(), found.meters[0].read()
     assert second.value - first.value == pytest.approx(1.0)
+
+
+def test_the_measured_process_leaves_the_counters_to_the_sampler(tmp_path: Path) -> None:
+    """Both would count from the moment they opened, and their readings are put together."""
+    found = discover_perf(perf_tree(tmp_path, {0: (0, 0)}), Counters())
+    assert found.meters
+    assert EdgeReader(found.meters).meters == ()
 
 
 def test_dies_of_intel_count_apart_and_those_of_amd_together(tmp_path: Path) -> None:

@@ -113,6 +113,19 @@ def test_zones_that_a_container_hides(tmp_path: Path) -> None:
     assert source.remedy
 
 
+def test_a_zone_that_does_not_say_what_it_is_may_be_a_package(tmp_path: Path) -> None:
+    for socket in (0, 1):
+        zone = f"intel-rapl:{socket}"
+        add_zone(tmp_path / "sys", zone, f"package-{socket}", 10**6, INTEL_RANGE_UJ)
+    failing = overlay({"intel-rapl:1/name": errno.EIO})
+    sources = {
+        source.source: source for source in discover_rapl(SystemTree(tmp_path, failing)).sources
+    }
+    assert sources["rapl:package-0"].state is SourceState.OK
+    other = sources["rapl:intel-rapl:1"]
+    assert (other.state, other.total) == (SourceState.STALE, "cpu")
+
+
 def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> list[Path]:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
