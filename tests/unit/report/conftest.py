@@ -92,13 +92,14 @@ class RunBuilder:
         cached: int = 0,
         forced: int = 0,
         token_ms: Iterable[float] = (),
+        agent: str = "agent",
     ) -> Span:
         times = tuple(round(at * MS) for at in token_ms)
         return Span(
             id=span_id,
             parent_id=parent_id,
             kind=kind,
-            agent="agent",
+            agent=agent,
             t0_ns=round(t0_ms * MS),
             t1_ns=round(t1_ms * MS),
             tokens_in=tokens_in,
