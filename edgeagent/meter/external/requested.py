@@ -1,0 +1,36 @@
+"""Meters that are read only if the user names them: `--meter KIND:ADDRESS`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edgeagent.errors import ConfigError
+from edgeagent.meter.protocol import Discovery
+
+_KINDS = ("shelly",)
+
+
+def check_meters(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names; raises `ConfigError` for a kind that does not exist or comes twice."""
+    checked = tuple(names)
+    kinds = [name.partition(":")[0] for name in checked]
+    for name, kind in zip(checked, kinds, strict=True):
+        if kind not in _KINDS or ":" not in name:
+            raise ConfigError(
+                f"{name!r} is no meter; write one of {', '.join(_KINDS)} with its address, such "
+                "as shelly:192.168.1.20."
+            )
+        if kinds.count(kind) > 1:
+            raise ConfigError(f"Only one meter of the kind {kind} can be read at a time.")
+    return checked
+
+
+def discover_requested(names: Iterable[str]) -> Discovery:
+    """Probe the meters that the user named.
+
+    Raises:
+        ConfigError: A name or an address is not valid.
+    """
+    from edgeagent.meter.external.shelly import discover_shelly
+
+    return Discovery.union(discover_shelly(name.partition(":")[2]) for name in check_meters(names))
