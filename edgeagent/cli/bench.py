@@ -13,7 +13,9 @@ from edgeagent.cli.package import get_package
 from edgeagent.cli.progress import ProgressDisplay, progress_display, quiet_option
 from edgeagent.config.model import DEFAULT_MODEL
 from edgeagent.errors import INTERRUPTED_EXIT_CODE, ConfigError
+from edgeagent.profiling.bench.energy import find_energy_meter
 from edgeagent.profiling.bench.run import (
+    BenchParts,
     BenchProgress,
     BenchResult,
     OnBenchProgress,
@@ -165,7 +167,8 @@ def command(
             spec=spec_sheet(choice.config.ep),
         )
         try:
-            result = run_bench(settings, _show(display))
+            parts = BenchParts(energy=find_energy_meter())
+            result = run_bench(settings, _show(display), parts)
         except KeyboardInterrupt:
             display.note("interrupted before anything was measured")
             raise SystemExit(INTERRUPTED_EXIT_CODE) from None

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from edgeagent.record.base import SCHEMA_VERSION, Record
 from edgeagent.record.bench import CeilingReading, Cell, LoadReading, Reading
+from edgeagent.record.conditions import HostState, HostWarning
 from edgeagent.record.run import HostRecord
 
 PhaseName: TypeAlias = Literal["load", "prefill", "decode"]
@@ -183,6 +184,9 @@ class BenchRecord(Record):
         cache_bytes: Last-level caches of the machine, `None` if it does not tell.
         spec: The device's limits on paper, `None` if nothing is known.
         energy_source: What the joules were read from and what they cover, `None` without any.
+        before: State of the machine before.
+        after: State of the machine after all rounds, `None` if the benchmark ended early.
+        warnings: What was warned of before.
         notes: What a reader must know, such as why something was not measured.
     """
 
@@ -198,4 +202,7 @@ class BenchRecord(Record):
     cache_bytes: int | None = None
     spec: SpecSheet | None = None
     energy_source: str | None = None
+    before: HostState | None = None
+    after: HostState | None = None
+    warnings: tuple[HostWarning, ...] = ()
     notes: tuple[str, ...] = ()

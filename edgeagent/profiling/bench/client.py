@@ -122,15 +122,28 @@ class BenchWorker:
         request = WorkerRequest(action="measure", cell=cell)
         return self._ask(request, lambda reply: reply.readings, meanwhile)[0]
 
-    def measure_many(self, cell: Cell, *, repeat: int = 1, min_ns: int = 0) -> tuple[Reading, ...]:
+    def measure_many(
+        self,
+        cell: Cell,
+        *,
+        repeat: int = 1,
+        min_ns: int = 0,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> tuple[Reading, ...]:
         """Measure a cell `repeat` times at least, and until `min_ns` of it were measured.
+
+        Args:
+            cell: What to measure.
+            repeat: Repetitions at least.
+            min_ns: Measured time at least.
+            meanwhile: Called about every 20 ms meanwhile; it takes time from what is measured.
 
         Raises:
             EngineError: The runtime failed or the process died.
             ResourceError: The package's context or the memory does not hold the cell.
         """
         request = WorkerRequest(action="measure", cell=cell, repeat=repeat, min_ns=min_ns)
-        return self._ask(request, lambda reply: reply.readings)
+        return self._ask(request, lambda reply: reply.readings, meanwhile)
 
     def warm_up(self, *cells: Cell) -> None:
         """Run cells without keeping what was measured."""

@@ -13,15 +13,19 @@ from dataclasses import dataclass
 
 from edgeagent.clock import NS_PER_S, utc_now_iso
 from edgeagent.errors import EdgeAgentError
+from edgeagent.meter.host.preflight import preflight
+from edgeagent.meter.host.state import take_host_state
 from edgeagent.profiling.bench.ceilings import measure_ceilings
 from edgeagent.profiling.bench.client import BenchWorker
+from edgeagent.profiling.bench.energy import EnergyMeter, energy_of
 from edgeagent.profiling.bench.messages import CeilingJob, CeilingReply, Loaded
 from edgeagent.profiling.bench.page_cache import Dropped, drop_from_page_cache, resident_share
 from edgeagent.profiling.bench.phases import measure_load, measure_phase
 from edgeagent.profiling.bench.settings import BenchSettings, plan_round
 from edgeagent.profiling.bench.sizes import model_sizes
-from edgeagent.record.bench import CeilingReading, Cell, Reading
+from edgeagent.record.bench import CeilingReading, Cell
 from edgeagent.record.bench_run import BenchRecord, CellRecord, LoadRecord, PhaseRecord
+from edgeagent.record.conditions import HostState
 
 WARM_UP_STEPS = 4
 """Decode steps before the cells of a process; its first prompt is longer than a kernel's start."""
@@ -71,6 +75,8 @@ class BenchParts:
         open_worker: Makes a worker that is not started yet.
         measure_ceilings: Measures the device's limits once.
         drop: Empties the page cache of some files.
+        host_state: Looks at the machine.
+        energy: Reads energy while cells are measured, `None` for no joules.
     """
 
     open_worker: OpenWorker = lambda settings: BenchWorker(
@@ -81,6 +87,8 @@ class BenchParts:
     )
     measure_ceilings: Callable[[CeilingJob], CeilingReply] = measure_ceilings
     drop: Callable[..., Dropped] = drop_from_page_cache
+    host_state: Callable[[], HostState] = take_host_state
+    energy: EnergyMeter | None = None
 
 
 def run_bench(
@@ -130,6 +138,9 @@ class _Run:
         self._phases: list[PhaseRecord] = []
         self._ceilings: list[CeilingReading] = []
         self._cache_bytes: int | None = None
+        self._before = parts.host_state()
+        self._after: HostState | None = None
+        self._warnings = preflight(self._before)
         self._notes = list(settings.notes())
         self._has_ceilings = settings.engine.ep == "cpu"
         self._can_drop = True
@@ -146,6 +157,7 @@ class _Run:
         self._measure_memory()
         for round_ in range(self._settings.repeat):
             self._measure_round(round_)
+        self._after = self._parts.host_state()
         self._tell("finished", "", 1)
 
     def record(self, *, complete: bool) -> BenchRecord:
@@ -162,6 +174,10 @@ class _Run:
             ceilings=tuple(self._ceilings),
             cache_bytes=self._cache_bytes,
             spec=self._settings.spec,
+            energy_source=self._parts.energy.source if self._parts.energy else None,
+            before=self._before,
+            after=self._after,
+            warnings=self._warnings,
             notes=tuple(self._notes),
         )
 
@@ -200,8 +216,7 @@ class _Run:
             worker.warm_up(*self._warm_up_cells())
             for cell in plan_round(self._plan, round_, settings.seed):
                 self._tell(stage, cell.label, 1)
-                readings = worker.measure_many(cell, min_ns=min_ns)
-                self._keep(round_, cell, readings)
+                self._measure_cell(worker, round_, cell, min_ns)
 
     def _measure_cold_load(self, round_: int) -> None:
         if not self._can_drop:
@@ -245,9 +260,18 @@ class _Run:
             Cell(kind="decode", tokens=min(WARM_UP_STEPS, room)),
         )
 
-    def _keep(self, round_: int, cell: Cell, readings: tuple[Reading, ...]) -> None:
+    def _measure_cell(self, worker: BenchWorker, round_: int, cell: Cell, min_ns: int) -> None:
+        energy, joules = self._parts.energy, None
+        if energy is None:
+            readings = worker.measure_many(cell, min_ns=min_ns)
+        else:
+            energy.begin()
+            readings = worker.measure_many(cell, min_ns=min_ns, meanwhile=energy.poll)
+            energy.end()
+            joules = energy_of(readings, energy.joules)
+        order = len(self.cells)
         self.cells.append(
-            CellRecord(round=round_, order=len(self.cells), cell=cell, readings=readings)
+            CellRecord(round=round_, order=order, cell=cell, readings=readings, energy_j=joules)
         )
 
     def _note(self, text: str) -> None:

@@ -16,6 +16,9 @@ from edgeagent.report.bench.ceilings import INTEGER, KERNEL, READ, Limit, limit
 from edgeagent.report.bench.figures import figure
 from edgeagent.report.bench.model import BenchSummary, Bound, CellSummary, Figure, LoadSummary
 
+BUSY_SHARE = 0.10
+"""Of all processor time; other programs that use more are told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
@@ -180,6 +183,14 @@ def _notes(record: BenchRecord, cells: Sequence[CellSummary]) -> Iterable[str]:
     if not record.complete:
         rounds = len({found.round for found in record.cells})
         yield f"The benchmark ended early, in round {rounds} of {record.config.repeat}."
+    yield from _of_the_machine(record)
+    if record.energy_source is not None:
+        coarse = [cell.cell.label for cell in cells if cell.energy_j_per_token is None]
+        if coarse:
+            yield (
+                f"The energy of {', '.join(coarse)} is not known: readings failed or were too few; "
+                "measure longer with --min-duration."
+            )
     sizes, cache = record.sizes, record.cache_bytes
     if sizes is None:
         yield "The package does not tell the sizes of its model, so no utilization is known."
@@ -201,3 +212,20 @@ def _notes(record: BenchRecord, cells: Sequence[CellSummary]) -> Iterable[str]:
         if not load.cold
     ):
         yield "Some warm loads found less than 90 % of the package in the page cache."
+
+
+def _of_the_machine(record: BenchRecord) -> Iterable[str]:
+    for warning in record.warnings:
+        yield f"Before: {warning.sentence} {warning.remedy}".rstrip()
+    before, after = record.before, record.after
+    if before is None or after is None:
+        return
+    events = sum(
+        max(0.0, count - before.throttle_events.get(name, count))
+        for name, count in after.throttle_events.items()
+    )
+    if events:
+        yield f"Clocks were throttled during the benchmark ({events:.0f} events)."
+    busy = after.other_load_share
+    if busy is not None and busy > BUSY_SHARE:
+        yield f"After: other programs use {100 * busy:.0f} % of the processor."

@@ -54,9 +54,9 @@ def sentences(summary: BenchSummary) -> tuple[str, ...]:
 def notes(summary: BenchSummary) -> tuple[str, ...]:
     """Return what a reader must know, energy first."""
     energy = (
-        f"Energy is from {summary.energy_source}, idle power included."
+        f"Energy is of {summary.energy_source}."
         if summary.energy_source
-        else "Energy was not measured."
+        else "Energy was not measured; `edgeagent doctor` says which sensors are missing."
     )
     return (energy, *summary.notes)
 

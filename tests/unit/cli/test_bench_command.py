@@ -13,7 +13,12 @@ from edgeagent.config.package import Package
 from edgeagent.config.run import EngineConfig
 from edgeagent.errors import ConfigError, EngineError
 from edgeagent.profiling.bench.messages import Loaded
-from edgeagent.profiling.bench.run import BenchProgress, BenchResult, OnBenchProgress
+from edgeagent.profiling.bench.run import (
+    BenchParts,
+    BenchProgress,
+    BenchResult,
+    OnBenchProgress,
+)
 from edgeagent.profiling.bench.settings import BenchSettings
 from edgeagent.record.bench import Cell, LoadReading, MemoryReading, Reading
 from edgeagent.record.bench_run import BenchRecord, CellRecord
@@ -50,7 +55,10 @@ class FakeBench:
         self.raises: BaseException | None = None
         self.result: dict[str, Any] = {}
 
-    def __call__(self, settings: BenchSettings, on_progress: OnBenchProgress) -> BenchResult:
+    def __call__(
+        self, settings: BenchSettings, on_progress: OnBenchProgress, parts: BenchParts
+    ) -> BenchResult:
+        assert parts.energy is None
         self.settings = settings
         on_progress(BenchProgress("round 1 of 5", "prefill 32", 1, 2))
         if self.raises is not None:
@@ -81,6 +89,7 @@ class FakeBench:
 def fake(package: Package, monkeypatch: pytest.MonkeyPatch) -> FakeBench:
     found = FakeBench()
     monkeypatch.setattr(bench, "run_bench", found)
+    monkeypatch.setattr(bench, "find_energy_meter", lambda: None)
     monkeypatch.setattr(bench, "get_package", lambda _model, _display: package)
     monkeypatch.setattr(
         bench,

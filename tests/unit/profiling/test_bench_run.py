@@ -13,13 +13,14 @@ from edgeagent.clock import now_ns
 from edgeagent.config.package import Package
 from edgeagent.config.run import EngineConfig
 from edgeagent.errors import ConfigError, EngineError
-from edgeagent.profiling.bench.energy import join_energy
+from edgeagent.profiling.bench.energy import energy_of
 from edgeagent.profiling.bench.messages import CeilingJob, CeilingReply, Loaded
 from edgeagent.profiling.bench.page_cache import Dropped
 from edgeagent.profiling.bench.run import BenchParts, BenchProgress, BenchResult, run_bench
 from edgeagent.profiling.bench.settings import BenchSettings, plan_round
 from edgeagent.record.bench import CeilingReading, Cell, LoadReading, MemoryReading, Reading
-from edgeagent.record.bench_run import BenchRecord, CellRecord
+from edgeagent.record.bench_run import BenchRecord
+from edgeagent.record.conditions import HostState
 
 MEMORY = MemoryReading(rss_bytes=90, rss_peak_bytes=100, anon_bytes=50, peak_is_of_phase=True)
 
@@ -60,7 +61,16 @@ class FakeWorker:
     def measure(self, cell: Cell, meanwhile: Callable[[], None] | None = None) -> Reading:
         return self.measure_many(cell)[0]
 
-    def measure_many(self, cell: Cell, *, repeat: int = 1, min_ns: int = 0) -> tuple[Reading, ...]:
+    def measure_many(
+        self,
+        cell: Cell,
+        *,
+        repeat: int = 1,
+        min_ns: int = 0,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> tuple[Reading, ...]:
+        if meanwhile is not None:
+            meanwhile()
         self._log.append(f"{cell.label} for {min_ns}")
         if self._log.count(f"{cell.label} for {min_ns}") > 1 and cell.label == self._fail_at:
             assert self._error is not None
@@ -84,6 +94,7 @@ def parts(log: list[str], *, cold: bool = True, **worker: Any) -> BenchParts:
         open_worker=lambda _settings: FakeWorker(log, **worker),  # type: ignore[arg-type,return-value]
         measure_ceilings=ceilings,
         drop=lambda _files: Dropped(cold=cold, resident_share=0.0, reason="it is in use"),
+        host_state=lambda: HostState(utc="", t_ns=len(log), ac_power=False),
     )
 
 
@@ -248,10 +259,40 @@ def test_only_one_kind_of_cell(settings: BenchSettings) -> None:
 # Energy
 
 
-def cell_record(*windows: tuple[int, int]) -> CellRecord:
-    readings = tuple(Reading(t0_ns=t0_ns, t1_ns=t1_ns) for t0_ns, t1_ns in windows)
-    cell = Cell(kind="prefill", tokens=1)
-    return CellRecord(round=0, order=0, cell=cell, readings=readings)
+class Gauge:
+    """Reads one joule per nanosecond of the windows that it is asked for."""
+
+    source = "a counter (cpu)"
+
+    def __init__(self, known: bool = True) -> None:
+        self.calls: list[str] = []
+        self._known = known
+
+    def begin(self) -> None:
+        self.calls.append("begin")
+
+    def poll(self) -> None:
+        self.calls.append("poll")
+
+    def end(self) -> None:
+        self.calls.append("end")
+
+    def joules(self, t0_ns: int, t1_ns: int) -> float | None:
+        return float(t1_ns - t0_ns) if self._known else None
+
+
+@pytest.mark.parametrize(("known", "joules"), [(True, 10.0), (False, None)])
+def test_energy_is_read_around_every_cell(
+    settings: BenchSettings, known: bool, joules: float | None
+) -> None:
+    gauge = Gauge(known)
+    record = run_bench(settings, parts=dataclasses.replace(parts([]), energy=gauge)).record
+    assert gauge.calls == ["begin", "poll", "end"] * len(record.cells)
+    assert {cell.energy_j for cell in record.cells} == {joules}
+    assert record.energy_source == "a counter (cpu)"
+    without = run_bench(settings, parts=parts([])).record
+    assert without.energy_source is None
+    assert {cell.energy_j for cell in without.cells} == {None}
 
 
 @pytest.mark.parametrize(
@@ -264,10 +305,7 @@ def cell_record(*windows: tuple[int, int]) -> CellRecord:
     ],
 )
 def test_joules_are_of_the_measured_time(
-    settings: BenchSettings,
-    windows: list[tuple[int, int]],
-    joules: float | None,
-    asked: list[tuple[int, int]],
+    windows: list[tuple[int, int]], joules: float | None, asked: list[tuple[int, int]]
 ) -> None:
     calls: list[tuple[int, int]] = []
 
@@ -275,13 +313,19 @@ def test_joules_are_of_the_measured_time(
         calls.append((t0_ns, t1_ns))
         return float(t1_ns - t0_ns) if t1_ns < 5000 else None
 
-    record = run_bench(dataclasses.replace(settings, repeat=1), parts=parts([])).record
-    record = record.model_copy(update={"cells": (cell_record(*windows),)})
-    joined = join_energy(record, "a counter", energy_between)
-    assert joined.cells[0].energy_j == joules
+    readings = [Reading(t0_ns=t0_ns, t1_ns=t1_ns) for t0_ns, t1_ns in windows]
+    assert energy_of(readings, energy_between) == joules
     assert calls == asked
-    assert joined.energy_source == "a counter"
-    assert record.cells[0].energy_j is None
+
+
+def test_the_machine_is_looked_at_before_and_after(settings: BenchSettings) -> None:
+    record = run_bench(settings, parts=parts([])).record
+    assert record.before is not None
+    assert record.after is not None
+    assert record.before.t_ns == 0, "before anything was measured"
+    assert record.after.t_ns > 0
+    assert [warning.id for warning in record.warnings] == ["on_battery"]
+    assert failing(settings, KeyboardInterrupt).record.after is None
 
 
 def test_a_package_without_a_configuration_has_no_sizes(settings: BenchSettings) -> None:

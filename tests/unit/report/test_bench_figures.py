@@ -15,9 +15,14 @@ from bench_records import (
 )
 
 from edgeagent.record.bench import Cell, Reading
+from edgeagent.record.conditions import HostState, HostWarning
 from edgeagent.report.bench import work
 from edgeagent.report.bench.model import BenchSummary, CellSummary
 from edgeagent.report.bench.summary import summarize_bench
+
+
+def state(throttle: float = 4, busy: float = 0.0) -> HostState:
+    return HostState(utc="", t_ns=0, throttle_events={"package": throttle}, other_load_share=busy)
 
 
 def by_kind(summary: BenchSummary) -> tuple[CellSummary, CellSummary]:
@@ -196,6 +201,24 @@ def test_loads_are_told_apart() -> None:
     [
         pytest.param({"complete": False}, "ended early, in round 2 of 2", id="early"),
         pytest.param({"cache_bytes": 2_000_000}, "fit the processor's caches", id="in cache"),
+        pytest.param(
+            {"warnings": (HostWarning(id="hot", sentence="It is hot.", remedy="Wait."),)},
+            "Before: It is hot. Wait.",
+            id="warned",
+        ),
+        pytest.param(
+            {"before": state(throttle=4), "after": state(throttle=9)},
+            "throttled during the benchmark (5 events)",
+            id="throttled",
+        ),
+        pytest.param(
+            {"before": state(), "after": state(busy=0.4)}, "other programs use 40 %", id="busy"
+        ),
+        pytest.param(
+            {"cells": (cell(0, PROMPT, prompt(5, 6)),)},
+            "The energy of prefill 10 is not known",
+            id="coarse",
+        ),
         pytest.param(
             {"loads": (load(cold=False, load_ms=5, share=0.5),)}, "less than 90 %", id="not warm"
         ),
