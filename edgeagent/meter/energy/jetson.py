@@ -4,6 +4,9 @@ Which rails add up to the module is a fact of the board, not of the sensors: it 
 device profiles (`profiles/devices/*.toml`), which a board is matched to by its device tree. Labels
 are compared exactly. A board that no profile knows gets its rails, each for itself, and no total.
 The carrier board is measured only where the profile says so.
+
+Containers hide the device tree. There, a board is known by its rails if they are exactly those of a
+profile, and every profile with these rails adds up the same ones.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeagent.config.device import Rail
-from edgeagent.config.devices import BoardRails, rails_for
+from edgeagent.config.devices import BoardRails, list_devices, rails_for
 from edgeagent.errors import ConfigError
 from edgeagent.meter.energy.ina import (
     Channel,
@@ -46,7 +49,7 @@ def discover_jetson(tree: SystemTree = THIS_MACHINE) -> Discovery:
     channels = find_channels(tree)
     if not channels:
         return _mute(tree)
-    board, hindrance = _board(tree)
+    board, hindrance = _board(channels, tree)
     rails = [_rail(channel, channels, board) for channel in channels]
     totals = [rail.total if rail else None for rail in rails]
     offers = [
@@ -72,12 +75,15 @@ def _mute(tree: SystemTree) -> Discovery:
     return Discovery((), ())
 
 
-def _board(tree: SystemTree) -> tuple[BoardRails | None, str]:
+def _board(channels: Sequence[Channel], tree: SystemTree) -> tuple[BoardRails | None, str]:
     """Return the rails of this board, or why they are not known."""
     compatible, model = (_device_tree(tree, name) for name in ("compatible", "model"))
     name = " ".join(model) or (compatible[0] if compatible else "unnamed")
     try:
-        board = rails_for(compatible, " ".join(model) or None)
+        if compatible or model:
+            board = rails_for(compatible, " ".join(model) or None)
+        else:
+            board = _board_with_these_rails(channels)
     except ConfigError as error:
         return None, f"The device profiles cannot be read: {error}"
     if board is None:
@@ -88,6 +94,25 @@ def _board(tree: SystemTree) -> tuple[BoardRails | None, str]:
             f"The profile {board.profile_id} says of no rail that it adds up to the board.",
         )
     return board, ""
+
+
+def _board_with_these_rails(channels: Sequence[Channel]) -> BoardRails | None:
+    """Return the rails of the profiles that have exactly these, `None` if they add up otherwise."""
+    fits = [
+        board
+        for profile in list_devices()
+        if profile.rail and _is_same(board := BoardRails(profile.id, profile.rail), channels)
+    ]
+    totals = {
+        frozenset((rail.sensor, rail.label, rail.total) for rail in board.rails if rail.total)
+        for board in fits
+    }
+    return fits[0] if len(totals) == 1 else None
+
+
+def _is_same(board: BoardRails, channels: Sequence[Channel]) -> bool:
+    found = [_rail(channel, channels, board) for channel in channels]
+    return None not in found and all(rail in found for rail in board.rails)
 
 
 def _device_tree(tree: SystemTree, name: str) -> tuple[str, ...]:

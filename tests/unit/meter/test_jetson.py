@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from power_trees import board, hwmon_ina238, hwmon_ina3221, iio_ina3221
+from power_trees import Rail, board, hwmon_ina238, hwmon_ina3221, iio_ina3221
 from sensor_trees import overlay, write
 
 from edgeagent.meter.energy import jetson
@@ -138,6 +138,45 @@ def test_rails_of_an_unknown_board_are_read_and_not_added(tmp_path: Path) -> Non
     assert (total.state, total.total) == (SourceState.UNSUPPORTED, "module")
     assert "Vendor Carrier 9000" in total.reason
     assert total.remedy
+
+
+NANO_RAILS = {
+    1: ("VDD_IN", 4984, 1856),
+    2: ("VDD_CPU_GPU_CV", 4984, 520),
+    3: ("VDD_SOC", 4984, 376),
+}
+
+
+def test_in_a_container_a_board_is_known_by_all_of_its_rails(tmp_path: Path) -> None:
+    """Three profiles have these rails, and all of them take the first for the module."""
+    write(tmp_path / "proc/cpuinfo", "Features\t: fp asimd")
+    hwmon_ina3221(tmp_path, "1-0040", 1, NANO_RAILS)
+    found = discover_jetson(SystemTree(tmp_path))
+    assert addends(found, "module") == {"ina3221:VDD_IN": pytest.approx(9.250304)}
+    thor = tmp_path / "thor"
+    hwmon_ina238(thor, "2-0044", 1, 38_750_000)
+    rails = {1: ("VDD_GPU", 1, 1), 2: ("VDD_CPU_SOC_MSS", 1, 1), 3: ("VIN_SYS_5V0", 1, 1)}
+    hwmon_ina3221(thor, "2-0040", 2, rails)
+    assert set(addends(discover_jetson(SystemTree(thor)), "system")) == {"ina238:VIN"}
+
+
+@pytest.mark.parametrize(
+    "rails",
+    [
+        {1: NANO_RAILS[1], 2: NANO_RAILS[2]},
+        {**NANO_RAILS, 3: ("VDD_SOMETHING", 4984, 1)},
+        {**NANO_RAILS, 3: ("vdd_soc", 4984, 1)},
+    ],
+)
+def test_almost_the_rails_of_a_board_are_not_that_board(
+    tmp_path: Path, rails: dict[int, Rail]
+) -> None:
+    write(tmp_path / "proc/cpuinfo", "Features\t: fp asimd")
+    hwmon_ina3221(tmp_path, "1-0040", 1, rails)
+    found = discover_jetson(SystemTree(tmp_path))
+    assert found.meters
+    assert addends(found, "module") == {}
+    assert by_name(found)["ina3221:total"].state is SourceState.UNSUPPORTED
 
 
 def test_a_total_that_lacks_a_rail_stays_unknown(tmp_path: Path) -> None:
