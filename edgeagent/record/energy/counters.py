@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgeagent.clock import NS_PER_S
 from edgeagent.record.energy.curve import EnergyCurve, cumulative, mark
+from edgeagent.record.energy.edges import Pieces, split_counted
 from edgeagent.record.energy.invalid import Invalid, code_of
 from edgeagent.record.energy.readings import Readings, failure_times
 from edgeagent.record.energy.windows import Ints
@@ -25,7 +26,10 @@ _MAX_ROUNDS = 16
 
 
 def counter_curve(
-    info: SourceInfo, samples: Sequence[Sample], failures: Sequence[ReadFailure] = ()
+    info: SourceInfo,
+    samples: Sequence[Sample],
+    failures: Sequence[ReadFailure] = (),
+    edges_ns: Ints | None = None,
 ) -> EnergyCurve:
     """Return E(t) of a counter in joules; between two readings it rises linearly.
 
@@ -35,6 +39,13 @@ def counter_curve(
 
     An interval is invalid if the counter fell and no wrap explains it (a reset), if it rose more
     than `max_power_w` allows, or if more than one number of wraps fits.
+
+    Args:
+        info: The source.
+        samples: Its readings.
+        failures: Its failed readings.
+        edges_ns: Moments at which power may step; without them, or where readings lie at the
+            edges, nothing changes. See `edgeagent.record.energy.edges`.
     """
     readings = Readings.of(samples)
     possible = readings.value >= 0
@@ -47,12 +58,16 @@ def counter_curve(
     charged_ns = failure_times(failures, SourceState.NOT_DISCHARGING)
     mark(code, _pieces(t_ns, charged_ns), Invalid.NOT_DISCHARGING)
     gain_nj = np.where(code == 0, gain_j * NS_PER_S, 0.0)
+    pieces = Pieces(t_ns, gain_nj / np.diff(t_ns), np.zeros(len(code)), code)
+    if edges_ns is not None and len(code):
+        pieces = split_counted(pieces, edges_ns)
     return EnergyCurve(
-        t_ns=t_ns,
-        e_nj=cumulative(gain_nj, code),
-        start_w=gain_nj / np.diff(t_ns),
-        slope_w=np.zeros(len(code)),
-        code=code,
+        t_ns=pieces.t_ns,
+        e_nj=cumulative(np.diff(pieces.t_ns) * pieces.start_w, pieces.code),
+        start_w=pieces.start_w,
+        slope_w=pieces.slope_w,
+        code=pieces.code,
+        read_ns=t_ns,
         half_width_ns=readings.width_ns // 2,
         update_ns=round((info.interval_s or 0.0) * NS_PER_S),
         step_nj=(info.resolution or 0.0) * NS_PER_S,

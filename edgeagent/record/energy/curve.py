@@ -21,13 +21,14 @@ class EnergyCurve:
     i + 1.
 
     Attributes:
-        t_ns: The knots: times of the readings, rising; shape `(knots,)`.
+        t_ns: The knots, rising: times of the readings and of edges; shape `(knots,)`.
         e_nj: Energy at each knot; pieces that are not valid add nothing.
         start_w: Power at the start of each piece, shape `(knots - 1,)`.
         slope_w: What the power gains until the end of the piece; 0 for counters.
         code: 0 for valid pieces, else why not.
         fresh_ns: Times of the readings that count towards resolution, `None` for counters.
-        half_width_ns: Half of how long each reading took, `None` for sampled power.
+        read_ns: Times of a counter's readings, `None` for sampled power.
+        half_width_ns: Half of how long each of them took.
         update_ns: Nominal time between two new values of a counter.
         step_nj: Resolution of a counter, 0 if unknown.
     """
@@ -38,6 +39,7 @@ class EnergyCurve:
     slope_w: NDArray[np.float64]
     code: NDArray[np.int8]
     fresh_ns: Ints | None = None
+    read_ns: Ints | None = None
     half_width_ns: Ints | None = None
     update_ns: int = 0
     step_nj: float = 0.0
@@ -67,8 +69,10 @@ class EnergyCurve:
         readings = edge_ns = None
         if self.fresh_ns is not None:
             readings = _count_before(self.fresh_ns, t1_ns) - _count_before(self.fresh_ns, t0_ns)
-        else:
-            edge_ns = self._distance_ns(inside0) + self._distance_ns(inside1)
+        if self.read_ns is not None:
+            edge_ns = self._distance_ns(self.read_ns, inside0) + self._distance_ns(
+                self.read_ns, inside1
+            )
         return Windows(
             energy_nj=np.where(code == 0, self.at_nj(inside1) - self.at_nj(inside0), 0),
             code=code,
@@ -103,13 +107,16 @@ class EnergyCurve:
         outside = (t0_ns < self.t_ns[0]) | (t1_ns > self.t_ns[-1])
         return np.where(outside, code_of(Invalid.NOT_COVERED), touched).astype(np.int8)
 
-    def _distance_ns(self, t_ns: Ints) -> Ints:
-        """Return how far moments are from the nearest reading, and how old that may be."""
-        piece = np.clip(np.searchsorted(self.t_ns, t_ns, side="right") - 1, 0, len(self.code) - 1)
-        before, after = t_ns - self.t_ns[piece], self.t_ns[piece + 1] - t_ns
-        distance: Ints = np.minimum(before, after)
+    def _distance_ns(self, read_ns: Ints, t_ns: Ints) -> Ints:
+        """Return by how much moments miss the nearest reading of the counter.
+
+        The time of a reading is known to its width, and its value may be an update old.
+        """
+        before = np.clip(np.searchsorted(read_ns, t_ns, side="right") - 1, 0, len(read_ns) - 2)
+        to_before, to_after = t_ns - read_ns[before], read_ns[before + 1] - t_ns
+        distance: Ints = np.minimum(to_before, to_after)
         if self.half_width_ns is not None:
-            nearest = np.where(before <= after, piece, piece + 1)
+            nearest = np.where(to_before <= to_after, before, before + 1)
             distance = distance + self.half_width_ns[nearest]
         return distance + self.update_ns
 

@@ -147,8 +147,6 @@ def _open(
         samples, failed = readings.get(info.source, ()), failures.get(info.source, ())
         if not samples and info.state is not SourceState.OK:
             continue
-        if info.kind is SampleKind.COUNTER:
-            curves.append(counter_curve(info, samples, failed))
-        else:
-            curves.append(power_curve(info, samples, failed, edges_ns))
+        build = counter_curve if info.kind is SampleKind.COUNTER else power_curve
+        curves.append(build(info, samples, failed, edges_ns))
     return Total(key, sources, tuple(curves))

@@ -28,14 +28,16 @@ def phase_of(span: Span) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SpanEnergy:
-    """What a span used by itself, its children left out.
+    """What a span used; each a pool of one window.
 
     Attributes:
         span: The span.
-        own: Its own energy; a pool of one window.
+        whole: From its start to its end.
+        own: What its children leave of that.
     """
 
     span: Span
+    whole: Pool
     own: Pool
 
 
@@ -229,7 +231,8 @@ def _task_energy(
     if reason is not None:
         return TaskEnergy(task, session, reason, Pool(), ())
     spans = tuple(
-        SpanEnergy(span, own.pool(first + index)) for index, span in enumerate(task.spans)
+        SpanEnergy(span, whole.pool(first + index), own.pool(first + index))
+        for index, span in enumerate(task.spans)
     )
     return TaskEnergy(task, session, None, whole.pool(first), spans)
 

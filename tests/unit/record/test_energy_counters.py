@@ -181,6 +181,41 @@ def test_edges_tell_how_far_readings_are() -> None:
     assert window(found, 0.3, 1.9).edge_ns.tolist() == [400_000_000 + 2 * 1000 + 2 * 20_000_000]
 
 
+def stepping(edges_ns: np.ndarray | None) -> EnergyCurve:
+    """5 W until 2.03 s, then 20 W, read every 0.1 s; nobody read at the step."""
+    samples = [
+        Sample(
+            source="rapl:package-0",
+            t_ns=index * 100_000_000,
+            width_ns=0,
+            value=5 * index / 10 + 15 * max(0.0, index / 10 - 2.03),
+        )
+        for index in range(41)
+    ]
+    return counter_curve(info(), samples, edges_ns=edges_ns)
+
+
+def test_a_step_at_a_known_edge_is_put_there() -> None:
+    edges_ns = np.array([2_030_000_000])
+    assert energy(stepping(edges_ns), 0, 2.03) == pytest.approx(10.15)
+    assert energy(stepping(edges_ns), 2.03, 4) == pytest.approx(39.4)
+    assert energy(stepping(edges_ns), 0, 4) == energy(stepping(None), 0, 4)
+    assert energy(stepping(None), 0, 2.03) > 10.4
+    # The knot at the edge is no reading: how well the edge is known stays what it was.
+    assert window(stepping(edges_ns), 0, 2.03).edge_ns == window(stepping(None), 0, 2.03).edge_ns
+
+
+@pytest.mark.parametrize("edges_s", [(-1.0, 0.02), (2.03, 2.13), (3.98, 9.0)])
+def test_edges_without_neighbours_that_tell_the_power_leave_the_line_straight(
+    edges_s: tuple[float, ...],
+) -> None:
+    edges_ns = np.array([round(edge_s * NS_PER_S) for edge_s in edges_s])
+    for edge_s in edges_s:
+        until_s = min(4.0, max(0.0, edge_s))
+        straight = energy(stepping(None), 0, until_s)
+        assert energy(stepping(edges_ns), 0, until_s) == pytest.approx(straight)
+
+
 @given(
     gains=st.lists(st.floats(0, 60), min_size=2, max_size=40),
     start=st.floats(0, AMD_RANGE_J - 1),
