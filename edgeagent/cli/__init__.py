@@ -19,9 +19,16 @@ COMMANDS = {
     "run": ("edgeagent.cli.run:command", "Ask a model one question."),
     "profile": ("edgeagent.cli.profile:command", "Measure the paradigms on a suite of tasks."),
     "report": ("edgeagent.cli.report:command", "Show the results of a profile again."),
+    "bench": ("edgeagent.cli.bench:command", "Measure raw speed against the device's limits."),
+    "tune": ("edgeagent.cli.tune:command", "Find the fastest settings on this device."),
     "compare": ("edgeagent.cli.compare:command", "Compare runs, beyond what the machine did."),
     "bundle": ("edgeagent.cli.bundle:command", "Make one archive of a package and its needs."),
     "install": ("edgeagent.cli.install:command", "Verify a bundle and unpack it, offline."),
+    "import-power": (
+        "edgeagent.cli.import_power:command",
+        "Attach a power meter's recording to a run.",
+    ),
+    "devices": ("edgeagent.cli.devices:command", "List device profiles; which one is this?"),
     "doctor": ("edgeagent.cli.doctor:command", "Check what this device offers and what it lacks."),
 }
 """Name: where the click command is, and its line in `edgeagent --help`."""

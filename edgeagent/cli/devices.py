@@ -12,22 +12,23 @@ from edgeagent.cli.text import human_bytes
 from edgeagent.config.device import Compute, DeviceProfile, Memory, PowerMode, Sourced, Value
 from edgeagent.config.devices import DeviceMatch, list_devices, load_device, matching_devices
 
+_EXAMPLES = """\b
+Examples:
+  edgeagent devices
+  edgeagent devices jetson-orin-nano
+  edgeagent devices my-board.toml --json
+"""
 
-@click.command("devices")
+
+@click.command("devices", epilog=_EXAMPLES)
 @click.argument("device", metavar="[ID|FILE]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def command(device: str | None, as_json: bool) -> None:
-    r"""List device profiles and which one this machine is, or show one with all its sources.
+    """List device profiles and which one this machine is, or show one with all its sources.
 
     A profile says what the makers state: memory and its bandwidth, the highest rates of
     arithmetic, power modes, rails with sensors, execution providers. Each value names its source;
     what nobody states is left out.
-
-    \b
-    Examples:
-      edgeagent devices
-      edgeagent devices jetson-orin-nano
-      edgeagent devices my-board.toml --json
     """
     if device is None:
         _list(as_json)

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command("doctor")
+_EXAMPLES = """\b
+Examples:
+  edgeagent doctor
+  edgeagent doctor --json > doctor.json
+  edgeagent doctor --capture my-board.json.gz
+  edgeagent doctor --replay my-board.json.gz
+"""
+
+
+@click.command("doctor", epilog=_EXAMPLES)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 @click.option(
     "--capture", type=_FILE, metavar="FILE", help="Copy the sensor tree to FILE (.json, .json.gz)."
@@ -44,7 +53,7 @@ def command(
     capture_seconds: float,
     replay: Path | None,
 ) -> None:
-    r"""Show what works on this machine and what each missing thing needs.
+    """Show what works on this machine and what each missing thing needs.
 
     Looks at the runtime and its execution providers, cores, memory, disk, sensors, optional
     libraries and the cache. Nothing is downloaded or changed. The exit status is 6 if the runtime
@@ -53,13 +62,6 @@ def command(
     With --capture it copies the files that sensors are read from (Linux) into one file that shows
     others a machine they do not have: listed files only, without serial numbers, addresses, host
     and user names. It needs no privileges and sends nothing. --replay shows such a machine.
-
-    \b
-    Examples:
-      edgeagent doctor
-      edgeagent doctor --json > doctor.json
-      edgeagent doctor --capture my-board.json.gz
-      edgeagent doctor --replay my-board.json.gz
     """
     from edgeagent.errors import EngineError
 

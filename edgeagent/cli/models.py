@@ -17,27 +17,29 @@ from edgeagent.export.sources import candidates, pull
 _json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
-@click.group()
+_GROUP_EXAMPLES = """\b
+Examples:
+  edgeagent models list
+  edgeagent models show smollm2-135m-instruct
+  edgeagent models pull smollm2-135m-instruct
+"""
+
+
+@click.group(epilog=_GROUP_EXAMPLES)
 def command() -> None:
-    r"""List, show and download models.
-
-    \b
-    Examples:
-      edgeagent models list
-      edgeagent models show smollm2-135m-instruct
-      edgeagent models pull smollm2-135m-instruct
-    """
+    """List, show and download models."""
 
 
-@command.command("list")
+@command.command(
+    "list",
+    epilog="""\b
+Example:
+  edgeagent models list --json
+""",
+)
 @_json_option
 def list_command(as_json: bool) -> None:
-    r"""List the models that edgeagent has recipes for, smallest first.
-
-    \b
-    Example:
-      edgeagent models list --json
-    """
+    """List the models that edgeagent has recipes for, smallest first."""
     recipes = list_recipes()
     if as_json:
         click.echo(json.dumps([_facts(recipe) for recipe in recipes], indent=2))
@@ -65,16 +67,17 @@ def list_command(as_json: bool) -> None:
     Console(highlight=False).print(table)
 
 
-@command.command("show")
+@command.command(
+    "show",
+    epilog="""\b
+Example:
+  edgeagent models show llama-3.2-1b-instruct
+""",
+)
 @click.argument("model")
 @_json_option
 def show_command(model: str, as_json: bool) -> None:
-    r"""Show what is known about MODEL and where its weights come from.
-
-    \b
-    Example:
-      edgeagent models show llama-3.2-1b-instruct
-    """
+    """Show what is known about MODEL and where its weights come from."""
     recipe = load_recipe(model)
     if as_json:
         click.echo(json.dumps(_facts(recipe), indent=2))
@@ -106,17 +109,19 @@ def show_command(model: str, as_json: bool) -> None:
         click.echo(f"  {place}")
 
 
-@command.command("pull")
+@command.command(
+    "pull",
+    epilog="""\b
+Example:
+  edgeagent models pull smollm2-135m-instruct
+""",
+)
 @click.argument("model")
 @quiet_option
 def pull_command(model: str, quiet: bool) -> None:
-    r"""Download and verify the weights of MODEL, and print where they are.
+    """Download and verify the weights of MODEL, and print where they are.
 
     An interrupted download can be started again. A file that is already here is not downloaded.
-
-    \b
-    Example:
-      edgeagent models pull smollm2-135m-instruct
     """
     recipe = load_recipe(model)
     with progress_display(quiet=quiet) as display:

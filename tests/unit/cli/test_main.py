@@ -86,7 +86,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     result = CliRunner().invoke(main, [name, "--help"])
     assert result.exit_code == 0
     assert "Example" in result.output
-    assert f"edgeagent {name}" in result.output
+    assert f"\n    edgeagent {name}" in result.output  # on a line of its own
 
 
 def group_with(action: Callable[[], object]) -> click.Group:
