@@ -48,10 +48,10 @@ def _work(job: Mapping[str, Any]) -> None:
     )
     _say(loaded={"load_ns": engine.info.load_ns})
     sys.stdin.readline()  # the parent looks at the memory of a loaded model first
-    t0_ns = now_ns()
     with peaks.phase("warm_up"):
+        t0_ns = now_ns()
         bench.paradigm(job["paradigm"]).warm_up()
-    warm_up_ns = now_ns() - t0_ns
+        warm_up_ns = now_ns() - t0_ns
     sessions = bench.runtime.sessions()
     prefix_tokens = sum(len(session.tokens) for session in sessions)
     for question in job["questions"]:
