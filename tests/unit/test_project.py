@@ -29,6 +29,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "profiles" / "suites" / "README.md",
+    ROOT / "profiles" / "devices" / "README.md",
 ]
 EXAMPLES = {"edgeagent/agent/tools/days.py", "edgeagent/agent/paradigms/retrieve.py"}
 """Files that whoever follows the examples of CONTRIBUTING writes."""
@@ -206,7 +207,7 @@ def own_files() -> list[Path]:
     found = [path for name in WRITTEN for path in (ROOT / name).rglob("*") if path.is_file()]
     found += [path for path in ROOT.iterdir() if path.suffix in {".md", ".toml", ".yaml"}]
     caches = re.compile(r"/(?:__pycache__|\.[a-z_]+_cache|\.hypothesis)/")
-    texts = [path for path in found if path.suffix != ".npz"]
+    texts = [path for path in found if path.suffix not in {".npz", ".onnx"}]
     return [path for path in texts if not caches.search(path.as_posix())]
 
 
