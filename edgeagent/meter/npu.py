@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from edgeagent.meter.energy.reading import offer
-from edgeagent.meter.host.attributes import in_order, number
+from edgeagent.meter.energy.reading import matching, offer, present
+from edgeagent.meter.host.attributes import number
 from edgeagent.meter.protocol import Discovery, MeterError
 from edgeagent.meter.tree import THIS_MACHINE, SystemTree
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
@@ -54,8 +54,8 @@ def discover_npu(
 def _intel(tree: SystemTree) -> Discovery:
     paths = [
         path
-        for device in in_order((tree.sys / "class" / "accel").glob("accel*"))
-        if (path := device / "device" / "npu_busy_time_us").exists()
+        for device in matching(tree.sys / "class" / "accel", "accel*")
+        if present(path := device / "device" / "npu_busy_time_us")
     ]
     return Discovery.union(
         offer(
@@ -83,9 +83,9 @@ def _busy_s(tree: SystemTree, path: Path) -> float:
 
 def _amd(tree: SystemTree, read_bytes: ReadBytes) -> Discovery:
     paths = []
-    for card in in_order((tree.sys / "class" / "drm").glob("card*")):
+    for card in matching(tree.sys / "class" / "drm", "card*"):
         path = card / "device" / "gpu_metrics"
-        if not path.exists():
+        if not present(path):
             continue
         try:
             header = read_bytes(path)[: _HEADER.size]

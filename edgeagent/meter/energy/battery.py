@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgeagent.meter.energy.reading import failed, offer
+from edgeagent.meter.energy.reading import failed, offer, present
 from edgeagent.meter.host.attributes import in_order, system_of
 from edgeagent.meter.host.supply import read_supply
 from edgeagent.meter.protocol import Discovery, MeterError
@@ -34,8 +34,8 @@ _INFO = SourceInfo(
     max_power_w=500.0,
 )
 _UNPLUG = (
-    "Unplug the charger, for the whole run: a battery measures the device only while nothing else "
-    "feeds it."
+    "Unplug the charger, for the whole run: batteries measure the device only while nothing else "
+    "feeds it, and each of them discharges."
 )
 _PREFIX = "POWER_SUPPLY_"
 _FILES = ("status", "present", "power_now", "current_now", "voltage_now")
@@ -133,7 +133,7 @@ def _values(tree: SystemTree, supply: Path) -> dict[str, str]:
     try:
         lines = tree.read(supply / "uevent").splitlines()
     except FileNotFoundError:
-        if not (supply / "type").exists():
+        if not present(supply / "type"):
             raise
         texts = ((name, tree.text(supply / name)) for name in _FILES)
         return {name: text for name, text in texts if text}

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeagent.meter.energy.reading import failed, group_read_remedy, offer
-from edgeagent.meter.host.attributes import in_order, number, number_or_none
+from edgeagent.meter.energy.reading import failed, group_read_remedy, matching, offer, present
+from edgeagent.meter.host.attributes import number, number_or_none
 from edgeagent.meter.protocol import Discovery, MeterError
 from edgeagent.meter.tree import THIS_MACHINE, SystemTree
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
@@ -159,15 +159,13 @@ def discover_hwmon(tree: SystemTree = THIS_MACHINE) -> Discovery:
 
 def _chips(tree: SystemTree) -> Iterator[tuple[Path, str]]:
     """Return the chips that show energy or power, without those of batteries and chargers."""
-    for folder in in_order((tree.sys / "class" / "hwmon").glob("hwmon*")):
+    for folder in matching(tree.sys / "class" / "hwmon", "hwmon*"):
         name = tree.text(folder / "name")
         has_value = any(
-            any(folder.glob(pattern))
+            matching(folder, pattern)
             for pattern in ("energy*_input", "power*_input", "power*_average")
         )
-        is_supply = (folder / "device" / "uevent").exists() and "POWER_SUPPLY_NAME=" in (
-            tree.text(folder / "device" / "uevent") or ""
-        )
+        is_supply = "POWER_SUPPLY_NAME=" in (tree.text(folder / "device" / "uevent") or "")
         if name and has_value and not is_supply:
             yield folder, name
 
@@ -233,7 +231,7 @@ def _offer(tree: SystemTree, folder: Path, source: str, sensor: Sensor) -> Disco
 def _path(tree: SystemTree, folder: Path, sensor: Sensor) -> Path | None:
     for name in sensor.files:
         path = folder / name
-        if not path.exists():
+        if not present(path):
             continue
         label = tree.text(folder / f"{name.partition('_')[0]}_label")
         if sensor.label is None or label == sensor.label:
@@ -247,7 +245,7 @@ def _sleeps(tree: SystemTree, folder: Path) -> bool:
 
 
 def _unknown(folder: Path, name: str) -> SourceInfo:
-    has_counter = any(folder.glob("energy*_input"))
+    has_counter = bool(matching(folder, "energy*_input"))
     return failed(
         SourceInfo(
             source=f"hwmon:{name}",

@@ -20,6 +20,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeagent.meter.energy.reading import matching, present
 from edgeagent.meter.host.attributes import number, number_or_none
 from edgeagent.meter.tree import SystemTree
 
@@ -121,7 +122,7 @@ def _folders(tree: SystemTree, *patterns: str) -> list[Path]:
     """Return each device once: the class and the driver link to the same folder."""
     by_name: dict[str, Path] = {}
     for pattern in reversed(patterns):  # the driver's path tells the chip's address
-        for path in sorted(tree.sys.glob(pattern)):
+        for path in matching(tree.sys, pattern):
             by_name.setdefault(path.name, path)
     return [by_name[name] for name in sorted(by_name)]
 
@@ -139,7 +140,7 @@ def _hwmon_ina3221(tree: SystemTree, folder: Path) -> list[Channel]:
             period=folder / "update_interval",
         )
         for channel in (1, 2, 3)
-        if (folder / f"in{channel}_input").exists()
+        if present(folder / f"in{channel}_input")
     ]
 
 
@@ -165,7 +166,7 @@ def _iio_ina3221(tree: SystemTree, folder: Path) -> list[Channel]:
             unit_w=1e-6,
         )
         for channel in (0, 1, 2)
-        if (folder / f"in_voltage{channel}_input").exists()
+        if present(folder / f"in_voltage{channel}_input")
     ]
 
 

@@ -24,7 +24,7 @@ from edgeagent.meter.energy.ina import (
     power_w,
     resolution_w,
 )
-from edgeagent.meter.energy.reading import failed, group_read_remedy, offer
+from edgeagent.meter.energy.reading import failed, group_read_remedy, matching, offer
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.tree import THIS_MACHINE, SystemTree
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
@@ -68,7 +68,7 @@ def _mute(tree: SystemTree) -> Discovery:
     """List a monitor that is bound to its driver but shows nothing that could be read."""
     for sensor in ("ina3221", "ina3221x", "ina238"):
         # A bound device is a link named bus-address, such as 1-0040.
-        if any((tree.sys / "bus" / "i2c" / "drivers" / sensor).glob("*-00*")):
+        if matching(tree.sys / "bus" / "i2c" / "drivers" / sensor, "*-00*"):
             info = _info(f"{sensor.removesuffix('x')}:total", "module")
             reason = f"The driver {sensor} has a power monitor but shows no channel of it."
             return Discovery((), (failed(info, SourceState.UNSUPPORTED, reason),))
