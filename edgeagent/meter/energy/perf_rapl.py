@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgeagent.meter.energy.perf_event import open_cpu_event
-from edgeagent.meter.energy.rapl import MAX_PACKAGE_POWER_W, counts_by_package
+from edgeagent.meter.energy.rapl import MAX_PACKAGE_POWER_W, UPDATE_S, counts_by_package
 from edgeagent.meter.energy.reading import ValueMeter, describe, failed
 from edgeagent.meter.host.attributes import number, number_or_none
 from edgeagent.meter.protocol import Discovery
@@ -39,9 +39,9 @@ _MIN_INTERVAL_S = 0.02
 be mixed. What has a minimum interval is read by the sampler alone, never at the edges of spans by
 the measured process. A read also interrupts the processor that the counter is opened on."""
 
-_STILL_S = 0.02
-"""The hardware counts about every millisecond; one that does not move for this long is not wired.
-The count starts at zero when it is opened, so a zero right behind the opening says nothing."""
+_STILL_S = 20 * UPDATE_S
+"""A counter that does not move for this long is not wired. The count starts at zero when it is
+opened, so a zero right behind the opening says nothing."""
 
 
 class Counter(Protocol):
@@ -95,6 +95,7 @@ def _info(package: str, joules_per_count: float | None = None) -> SourceInfo:
         scope=Scope.PACKAGE,
         resolution=joules_per_count,
         total="cpu",
+        interval_s=UPDATE_S,
         max_power_w=MAX_PACKAGE_POWER_W,
     )
 

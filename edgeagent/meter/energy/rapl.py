@@ -50,8 +50,12 @@ _PSYS = re.compile(r"psys(-[0-9]+)?")
 _MAKERS = re.compile(r"GenuineIntel|AuthenticAMD|HygonGenuine")
 _PACKAGE_COUNTERS = re.compile(r"^vendor_id\s*:\s*(AuthenticAMD|HygonGenuine)$", re.MULTILINE)
 
-_STILL_S = 0.02
-"""Counters move about every millisecond; one that stands at zero for this long is not wired."""
+UPDATE_S = 1e-3
+"""Counters move about every millisecond (Intel SDM vol. 3B, "RAPL Interfaces"; for AMD, Linux
+`Documentation/hwmon/amd_energy.rst`)."""
+
+_STILL_S = 20 * UPDATE_S
+"""A counter that stands at zero for this long is not wired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,7 @@ def _info(source: str, scope: Scope, range_j: float | None = None) -> SourceInfo
         resolution=_resolution_j(range_j),
         counter_range=range_j,
         total=_TOTALS.get(scope),
+        interval_s=UPDATE_S,
         max_power_w=_MAX_POWER_W.get(scope, MAX_PACKAGE_POWER_W),
     )
 

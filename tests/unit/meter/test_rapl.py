@@ -36,6 +36,7 @@ def test_laptop_has_one_package_and_psys_and_no_parts_or_duplicates(tmp_path: Pa
     assert package.info.quantity == "energy_j"
     assert package.info.counter_range == pytest.approx(262143.328850)
     assert package.info.resolution == pytest.approx(61.035e-6)
+    assert package.info.interval_s == pytest.approx(1e-3)
 
 
 def test_the_stamp_is_the_midpoint_of_the_read(tmp_path: Path) -> None:
