@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeagent.record.base import Record
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
-from edgeagent.report.energy.model import Energy, EnergyEstimate, TotalEnergy
+from edgeagent.report.energy.model import Energy, EstimatedEnergy, TotalEnergy
 from edgeagent.report.interval import Difference, Interval, Spread, Verdict
 
 SUMMARY_SCHEMA_VERSION = 2
@@ -18,7 +18,7 @@ __all__ = [
     "ColdStart",
     "Difference",
     "Energy",
-    "EnergyEstimate",
+    "EstimatedEnergy",
     "Interval",
     "Memory",
     "ParadigmSummary",
@@ -148,7 +148,7 @@ class ParadigmSummary(Record):
     cold_start: ColdStart | None
     energy: Energy | None
     energy_others: tuple[Energy, ...] = ()
-    energy_estimate: EnergyEstimate | None = None
+    energy_estimate: EstimatedEnergy | None = None
     differences: dict[str, Difference]
 
 

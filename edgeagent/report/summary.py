@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from edgeagent.clock import to_seconds
 from edgeagent.record.run import ColdRecord, RunConfig
-from edgeagent.report.energy.estimates import estimate_energy
+from edgeagent.report.energy.estimates import estimates_of
 from edgeagent.report.energy.note import energy_note
 from edgeagent.report.energy.run import EnergyOfRun, energy_of_run
 from edgeagent.report.load import Run
@@ -17,7 +17,7 @@ from edgeagent.report.model import (
     ColdStart,
     Difference,
     Energy,
-    EnergyEstimate,
+    EstimatedEnergy,
     Memory,
     ParadigmSummary,
     PhaseSeconds,
@@ -53,7 +53,7 @@ def summarize(run: Run) -> Summary:
     measured = {name: group for name, group in groups.items() if group}
     reference = REFERENCE if REFERENCE in measured else None
     seed = run.config.seed
-    energy, estimates = energy_of_run(run), estimate_energy(run)
+    energy, estimates = energy_of_run(run), estimates_of(run)
     paradigms = tuple(
         _summarize_paradigm(
             name,
@@ -123,7 +123,7 @@ def _summarize_paradigm(
     cold: ColdRecord | None,
     *,
     energy: Sequence[Energy],
-    estimate: EnergyEstimate | None,
+    estimate: EstimatedEnergy | None,
     differences: dict[str, Difference],
 ) -> ParadigmSummary:
     attempts = len(group)

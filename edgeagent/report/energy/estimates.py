@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
+from edgeagent.clock import NS_PER_S
 from edgeagent.record.energy.totals import open_estimates
 from edgeagent.record.run import TaskRecord
-from edgeagent.report.energy.model import EnergyEstimate
+from edgeagent.report.energy.model import EstimatedEnergy
 from edgeagent.report.load import Run
 from edgeagent.report.sessions import session_of
 
-_NJ_PER_J = 1e9
+_SOURCES = 3
+"""The estimate, its lower and its upper bound."""
+
+_Estimate: TypeAlias = tuple[float, float, float]
 
 
-def estimate_energy(run: Run) -> Mapping[str, EnergyEstimate]:
+def estimates_of(run: Run) -> Mapping[str, EstimatedEnergy]:
     """Return the estimate of each paradigm that has one.
 
-    The lower and the upper bound of the power are sources of their own; the bounds of a task run
-    are the least and the largest energy by any of them.
+    What the model says and its two bounds are sources of their own. A task run has an estimate
+    only with both bounds: the least and the largest energy by any of three sources.
     """
     groups: dict[int, list[TaskRecord]] = {}
     for task in run.tasks:
@@ -27,25 +32,27 @@ def estimate_energy(run: Run) -> Mapping[str, EnergyEstimate]:
         session = session_of(run.sessions, root.t0_ns, root.t1_ns)
         if session is not None:
             groups.setdefault(session.number, []).append(task)
-    bounds: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[_Estimate]] = {}
     for session in run.sessions:
         tasks = groups.get(session.number, [])
         curves = open_estimates(session.sources, session.samples)
-        if not tasks or not curves:
+        if not tasks or len(curves) != _SOURCES:
             continue
         t0_ns = np.array([task.spans[0].t0_ns for task in tasks], np.int64)
         t1_ns = np.array([task.spans[0].t1_ns for task in tasks], np.int64)
         windows = [curve.windows(t0_ns, t1_ns) for curve in curves]
         for index, task in enumerate(tasks):
-            if all(found.code[index] == 0 for found in windows):
-                joules = [int(found.energy_nj[index]) / _NJ_PER_J for found in windows]
-                bounds.setdefault(task.paradigm, []).append((min(joules), max(joules)))
-    return {paradigm: _mean(found) for paradigm, found in bounds.items()}
+            if all(window.code[index] == 0 for window in windows):
+                low, middle, high = sorted(int(w.energy_nj[index]) / NS_PER_S for w in windows)
+                found.setdefault(task.paradigm, []).append((low, middle, high))
+    return {paradigm: _mean(estimates) for paradigm, estimates in found.items()}
 
 
-def _mean(bounds: Sequence[tuple[float, float]]) -> EnergyEstimate:
-    return EnergyEstimate(
-        attempts=len(bounds),
-        low_j_per_task=sum(low for low, _ in bounds) / len(bounds),
-        high_j_per_task=sum(high for _, high in bounds) / len(bounds),
+def _mean(estimates: Sequence[_Estimate]) -> EstimatedEnergy:
+    low, middle, high = (sum(values) / len(estimates) for values in zip(*estimates, strict=True))
+    return EstimatedEnergy(
+        attempts=len(estimates),
+        energy_j_estimate_per_task=middle,
+        low_j_per_task=low,
+        high_j_per_task=high,
     )

@@ -74,16 +74,18 @@ class Energy(Record):
     note: str = ""
 
 
-class EnergyEstimate(Record):
-    """Estimated energy of a paradigm's task runs: bounds, not a measurement.
+class EstimatedEnergy(Record):
+    """Estimated energy of a paradigm's task runs: a guess with bounds, not a measurement.
 
     Attributes:
         attempts: Task runs that the estimate covers.
+        energy_j_estimate_per_task: Mean of what the model says.
         low_j_per_task: Mean of the lower bound.
         high_j_per_task: Mean of the upper bound.
     """
 
     attempts: int
+    energy_j_estimate_per_task: float
     low_j_per_task: float
     high_j_per_task: float
 

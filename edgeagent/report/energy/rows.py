@@ -124,7 +124,7 @@ def estimate(paradigm: ParadigmSummary) -> str:
     if found is None:
         return NONE
     low, high = fmt.number(found.low_j_per_task), fmt.number(found.high_j_per_task)
-    return f"{low}{NONE}{high} J (estimate)"
+    return f"{fmt.number(found.energy_j_estimate_per_task)} J ({low}{NONE}{high}), estimate"
 
 
 def _net_per_solved(paradigm: ParadigmSummary) -> str:

@@ -44,6 +44,18 @@ MODULE = SourceInfo(
     max_power_w=60.0,
 )
 
+ESTIMATES = {
+    SourceInfo(
+        source=f"estimate:{name}",
+        quantity="power_estimate_w",
+        kind=SampleKind.ESTIMATED,
+        scope=Scope.SYSTEM,
+        interval_s=0.5,
+    ): share
+    for name, share in (("power", 1.0), ("low", 0.25), ("high", 1.75))
+}
+"""What a model says and its bounds, as shares of the true power."""
+
 
 def package(number: int = 0, **changes: object) -> SourceInfo:
     """A counter that wraps every 500 J."""
@@ -176,6 +188,13 @@ class World:
         step = info.resolution or 1e-9
         value = round((490.0 + share * self.energy_j(t_s)) / step) * step
         return sample(info, t_s, value % info.counter_range if info.counter_range else value)
+
+    def estimated(self) -> dict[SourceInfo, list[Sample]]:
+        """Readings of an estimate with its bounds."""
+        return {
+            info: self.sampled(info, share=share, interval_s=0.5)
+            for info, share in ESTIMATES.items()
+        }
 
     def run(
         self,

@@ -20,7 +20,7 @@ from energy_world import (
 
 from edgeagent.clock import NS_PER_S
 from edgeagent.record.energy import Invalid
-from edgeagent.record.samples import SampleKind, Scope, SourceState
+from edgeagent.record.samples import Scope, SourceState
 from edgeagent.report.energy.attribution import attribute, phase_of
 from edgeagent.report.energy.run import energy_of_run
 from edgeagent.report.metrics import task_metrics
@@ -295,29 +295,22 @@ def test_a_meter_outside_the_device_is_the_widest(runs) -> None:
 
 def test_estimates_have_a_field_of_their_own_and_compare_nothing(runs) -> None:
     world = day(runs)
-    low, high = (
-        MODULE.model_copy(
-            update={
-                "source": f"estimate:{name}",
-                "quantity": "power_estimate_w",
-                "kind": SampleKind.ESTIMATED,
-                "max_power_w": None,
-            }
-        )
-        for name in ("low", "high")
-    )
-    readings = {
-        info: [sample(info, t_s, power_w) for t_s in world.times()]
-        for info, power_w in ((low, 2.0), (high, 15.0))
-    }
-    summary = summarize(world.run(readings))
+    summary = summarize(world.run(world.estimated()))
     single = summary.paradigms[1]
     assert single.energy is None
     assert "energy_j" not in single.differences
     assert summary.energy_totals == ()
-    assert single.energy_estimate.low_j_per_task == pytest.approx(2.0 * 1.5 * TASK_S, rel=1e-3)
-    assert single.energy_estimate.high_j_per_task == pytest.approx(15.0 * 1.5 * TASK_S, rel=1e-3)
+    found = single.energy_estimate
+    assert found.energy_j_estimate_per_task == pytest.approx(1.5 * TASK_J, rel=0.1)
+    assert found.low_j_per_task == pytest.approx(0.25 * found.energy_j_estimate_per_task)
+    assert found.high_j_per_task == pytest.approx(1.75 * found.energy_j_estimate_per_task)
     assert summary.energy_note == "Energy was not measured. No source of energy or power was found."
+
+
+def test_an_estimate_without_bounds_is_not_shown(runs) -> None:
+    world = day(runs, tasks=1)
+    readings = {i: r for i, r in world.estimated().items() if i.source != "estimate:low"}
+    assert summarize(world.run(readings)).paradigms[0].energy_estimate is None
 
 
 def test_runs_from_before_totals_had_names_keep_their_figures(runs) -> None:

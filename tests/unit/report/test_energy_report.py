@@ -9,11 +9,9 @@ import pytest
 from energy_world import MODULE, TASK_J, World, day, failure, package
 
 from edgeagent.clock import NS_PER_S
-from edgeagent.record.samples import SampleKind
 from edgeagent.report import Summary, summarize, write_report
 from edgeagent.report.energy.rows import energy_rows
 from edgeagent.report.markdown import tradeoff_markdown
-from edgeagent.report.row import NONE
 from edgeagent.report.table import tradeoff_rows
 from edgeagent.report.terminal import print_summary
 
@@ -100,28 +98,17 @@ def test_recommendation_says_joules_only_where_they_were_measured(runs) -> None:
 
 def test_estimates_are_marked_and_stand_apart(runs) -> None:
     world = day(runs)
-    bounds = {
-        MODULE.model_copy(
-            update={
-                "source": f"estimate:{name}",
-                "quantity": "power_estimate_w",
-                "kind": SampleKind.ESTIMATED,
-            }
-        ): share
-        for name, share in (("low", 0.5), ("high", 1.5))
-    }
-    summary = summarize(
-        world.run({info: world.sampled(info, share=share) for info, share in bounds.items()})
-    )
+    summary = summarize(world.run(world.estimated()))
     cells = _cells(tradeoff_rows(summary))
     assert cells["Energy per task"] == ("not measured", "not measured")
-    # Not split at span edges: an estimate is not worth it.
-    low, high = cells["Energy per task, ESTIMATED"][0].removesuffix(" J (estimate)").split(NONE)
-    assert float(low) == pytest.approx(0.5 * TASK_J, rel=0.02)
-    assert float(high) == pytest.approx(1.5 * TASK_J, rel=0.02)
+    estimate = summary.paradigms[0].energy_estimate
+    assert cells["Energy per task, ESTIMATED"][0] == (
+        f"{estimate.energy_j_estimate_per_task:.1f} J ({estimate.low_j_per_task:.1f}"
+        f"\N{EN DASH}{estimate.high_j_per_task:.0f}), estimate"
+    )
     assert "joules" not in summary.recommendation.reason
-    assert "(estimate)" in tradeoff_markdown(summary)
-    assert "(estimate)" in _terminal(summary)
+    assert ", estimate |" in tradeoff_markdown(summary)
+    assert ", estimate" in _terminal(summary)
 
 
 def test_every_span_is_in_the_table_for_other_programs(runs) -> None:
