@@ -49,7 +49,7 @@ def discover_battery(tree: SystemTree = THIS_MACHINE) -> Discovery:
     system = system_of(tree)
     if system != "linux":
         return Discovery((), ()) if system == "darwin" else _discover_portable(tree)
-    if not any(_is_of_system(tree, supply) for supply in _supplies(tree)):
+    if not any(_seems_of_system(tree, supply) for supply in _supplies(tree)):
         return Discovery((), ())
     discharge = Discharge(tree)
     return offer(
@@ -119,10 +119,31 @@ def _supplies(tree: SystemTree) -> list[Path]:
         return []
 
 
+def _seems_of_system(tree: SystemTree, supply: Path) -> bool:
+    try:
+        return _is_of_system(tree, supply)
+    except OSError:
+        return tree.text(supply / "type") == "Battery" or supply.name.startswith("BAT")
+
+
 def _is_of_system(tree: SystemTree, supply: Path) -> bool:
-    """Whether it is a battery, and not the one of a mouse, a headset or a pen."""
-    is_battery = tree.text(supply / "type") == "Battery"
-    return is_battery and tree.text(supply / "scope") != "Device"
+    """Whether it is a battery, and not the one of a mouse, a headset or a pen.
+
+    Raises:
+        OSError: It does not tell. Leaving it out would make a sum that looks complete.
+    """
+    kind, scope = (_fact(tree, supply, name) for name in ("type", "scope"))
+    if kind is None:  # ACPI's name, for trees that were copied by hand
+        return supply.name.startswith("BAT")
+    return kind == "Battery" and scope != "Device"
+
+
+def _fact(tree: SystemTree, supply: Path, name: str) -> str | None:
+    """Return what a file of its own or `uevent` says, `None` if neither is there."""
+    try:
+        return tree.read(supply / name).strip()
+    except FileNotFoundError:
+        return _values(tree, supply).get(name) if present(supply / "uevent") else None
 
 
 def _values(tree: SystemTree, supply: Path) -> dict[str, str]:
@@ -133,10 +154,10 @@ def _values(tree: SystemTree, supply: Path) -> dict[str, str]:
     try:
         lines = tree.read(supply / "uevent").splitlines()
     except FileNotFoundError:
-        if not present(supply / "type"):
+        texts = {name: text for name in _FILES if (text := tree.text(supply / name))}
+        if not texts:
             raise
-        texts = ((name, tree.text(supply / name)) for name in _FILES)
-        return {name: text for name, text in texts if text}
+        return texts
     pairs = (line.strip().removeprefix(_PREFIX).partition("=") for line in lines)
     return {name.lower(): value for name, equals, value in pairs if equals and value}
 

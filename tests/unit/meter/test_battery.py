@@ -184,6 +184,35 @@ def test_files_serve_where_there_is_no_uevent(tmp_path: Path) -> None:
     assert only_meter(tmp_path).read().value == pytest.approx(6.0)
 
 
+def test_a_copy_by_hand_needs_no_type(tmp_path: Path) -> None:
+    folder = tmp_path / "sys/class/power_supply/BAT0"
+    write(folder / "status", "Discharging")
+    write(folder / "voltage_now", "11206000")
+    write(folder / "power_now", "19195000")
+    write(tmp_path / "sys/class/power_supply/AC/online", "0")
+    assert only_meter(tmp_path).read().value == pytest.approx(19.195)
+
+
+def test_the_kind_may_stand_in_uevent_alone(tmp_path: Path) -> None:
+    mouse = supply(tmp_path, "hidpp_battery_1", "Battery", status="Discharging", scope="Device")
+    battery = supply(tmp_path, "sbs-9-000b", "Battery", status="Discharging", power_now=3_000_000)
+    for path in (mouse / "type", mouse / "scope", battery / "type"):
+        path.unlink()
+    assert only_meter(tmp_path).read().value == pytest.approx(3.0)
+
+
+def test_a_supply_that_does_not_tell_what_it_is_is_not_left_out(tmp_path: Path) -> None:
+    supply(tmp_path, "BAT0", "Battery", status="Discharging", power_now=3_000_000)
+    failures: dict[str, int] = {}
+    meter = only_meter(tmp_path, overlay(failures))
+    supply(tmp_path, "BAT1", "Battery", status="Discharging", power_now=2_000_000)
+    failures["BAT1/type"] = errno.EAGAIN
+    with pytest.raises(MeterError):
+        meter.read()
+    failures.clear()
+    assert meter.read().value == pytest.approx(5.0)
+
+
 def test_batteries_of_other_devices_are_none_of_the_system(tmp_path: Path) -> None:
     supply(tmp_path, "hidpp_battery_0", "Battery", status="Discharging", scope="Device")
     supply(tmp_path, "ups", "UPS", status="Discharging", power_now=1)
