@@ -148,6 +148,8 @@ def command(
     depths of context, loading from storage and from memory, peak memory by phase, and the device's
     own limits: memory bandwidth and the rate of integer products. Ctrl-C keeps what is measured.
     """
+    import edgeagent.report.bench.render  # noqa: F401 - what fails should fail before measuring
+
     out_form = _form_of(out) if out is not None else None
     with progress_display(quiet=quiet) as display:
         package = get_package(model, display)

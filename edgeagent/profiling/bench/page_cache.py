@@ -81,7 +81,7 @@ def resident_share(files: Iterable[Path]) -> float | None:
                 states = _page_states(library, path, size)
                 pages += len(states)
                 resident += sum(state & 1 for state in states)
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):  # Windows has no library of the process itself
         return None
     return resident / pages if pages else None
 

@@ -132,7 +132,7 @@ class _Run:
         self._parts = parts
         self._started_utc = utc_now_iso()
         self._plan = settings.cells()
-        self._files = sorted(settings.package.folder.iterdir())
+        self._files = [path for path in settings.package.folder.rglob("*") if path.is_file()]
         self._loaded: Loaded | None = None
         self._loads: list[LoadRecord] = []
         self._phases: list[PhaseRecord] = []

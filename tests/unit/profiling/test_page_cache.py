@@ -83,6 +83,16 @@ def test_a_system_that_does_not_tell_what_is_left(
     assert "does not tell" in dropped.reason
 
 
+def test_a_system_without_such_a_library(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: object, **_options: object) -> None:
+        raise TypeError("LoadLibrary() argument 1 must be str, not None")  # as on Windows
+
+    monkeypatch.setattr(page_cache.ctypes, "CDLL", refuse)
+    assert resident_share(files) is None
+
+
 def test_a_file_that_may_not_be_read(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object) -> None:
         raise PermissionError(13, "Permission denied")
