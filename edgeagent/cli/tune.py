@@ -151,17 +151,17 @@ class _Progress:
         self._display = display
         self._tuner = tuner
         self._limit_s = limit_s
-        self._label = ""
         self.trials = 0
 
     def on_step(self, step: SearchStep) -> None:
         """Show a piece of work."""
         self.trials = step.trials
         self._display.update(
-            f"tuning: {step.stage}",
+            "tuning",
             min(self._tuner.elapsed_s, self._limit_s),
             self._limit_s,
-            detail=f"{self._tuner.label(step.config)}: {step.cost:.3g} {self._tuner.cost_unit}",
+            detail=f"{step.stage}; {self._tuner.label(step.config)}: {step.cost:.3g}"
+            f" {self._tuner.cost_unit}",
             amount=human_duration,
         )
 

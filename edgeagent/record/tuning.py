@@ -125,7 +125,6 @@ class TuningRecord(Record):
         work_tokens: Tokens of that piece of work, weighted; over seconds it gives a rate.
         energy_source: Total that energy was read from, empty if it was not.
         seed: Of the orders within rounds.
-        pairs: Fresh pairs of trials behind each decision.
         context_len: Tokens of the KV cache of every worker.
         memory_limit_bytes: Most resident memory of a worker, `None` for no limit.
         max_minutes: Time that was given.
@@ -152,7 +151,6 @@ class TuningRecord(Record):
     work_tokens: float
     energy_source: str = ""
     seed: int
-    pairs: int
     context_len: int
     memory_limit_bytes: int | None = None
     max_minutes: float

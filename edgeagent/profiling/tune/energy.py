@@ -50,7 +50,7 @@ class EnergyGauge:
         self.source = f"{key.name} ({names}), idle power included"
 
     @classmethod
-    def find(cls, discovery: Discovery) -> EnergyGauge:
+    def find(cls, discovery: Discovery, *, clock: Callable[[], int] = now_ns) -> EnergyGauge:
         """Choose the widest total that can be read.
 
         Raises:
@@ -66,7 +66,7 @@ class EnergyGauge:
             if all(
                 info.state is SourceState.OK and info.source in readable for info in groups[key]
             ):
-                return cls(key, [readable[info.source] for info in groups[key]])
+                return cls(key, [readable[info.source] for info in groups[key]], clock=clock)
         why = next(
             (
                 f" ({info.source}: {info.reason.rstrip('.')})"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edgeagent.config.run import EngineConfig
 from edgeagent.errors import ConfigError
 from edgeagent.profiling.tune.device import Device, Measured, Replay
-from edgeagent.record.tuning import TuningRecord
+from edgeagent.record.tuning import Phase, TuningRecord, Verdict
 
 _MAX_RECORD_BYTES = 64 << 20
 
@@ -45,6 +45,15 @@ def resumed(device: Device, record: TuningRecord) -> Replay:
         if candidate.rejected
     }
     return Replay(device, measured, rejected)
+
+
+def decided_pairs(record: TuningRecord) -> dict[tuple[str, Phase], int]:
+    """Return the pairs of each decision that was made, by stage and phase."""
+    return {
+        (found.stage, found.phase): found.pairs
+        for found in record.comparisons
+        if found.phase != "screen" and found.verdict not in {Verdict.UNDECIDED, Verdict.REJECTED}
+    }
 
 
 def _measured(

@@ -36,6 +36,7 @@ _FUTILE_PAIRS = 4
 """A candidate that is not better after so many pairs is given up, which can only keep what is."""
 _RENEWAL_PAIRS = 2
 """What starting and warming two processes takes, in pairs."""
+_RECENT = 8
 _REPLAYED_S = 1e-3
 """What is quicker was not measured now but taken from an interrupted search."""
 _CHECK = "result"
@@ -83,7 +84,6 @@ class Search:
     Attributes:
         ledger: Everything that was measured and decided.
         chosen: Number of the candidate that was chosen.
-        pairs: Pairs behind each decision, 0 until they are known.
         complete: Whether everything was searched that was to be.
     """
 
@@ -95,7 +95,7 @@ class Search:
         *,
         seed: int,
         remaining_s: Callable[[], float] = lambda: math.inf,
-        pairs: int | None = None,
+        known_pairs: Mapping[tuple[str, Phase], int] | None = None,
         on_step: Callable[[SearchStep], None] = lambda _step: None,
     ) -> None:
         """Prepare.
@@ -106,7 +106,8 @@ class Search:
             device: Where.
             seed: Of the orders within rounds.
             remaining_s: Tells how much time is left.
-            pairs: Pairs behind each decision, `None` for as many as the time allows.
+            known_pairs: Pairs of the decisions, by stage and phase, that an interrupted search
+                made; the others get as many as the time allows, whatever they look like.
             on_step: Told after each piece of work.
         """
         self._stages = stages
@@ -114,11 +115,12 @@ class Search:
         self._seed = seed
         self._remaining_s = remaining_s
         self._on_step = on_step
+        self._known_pairs = known_pairs or {}
         self._held = 0
         self._work_s: list[float] = []
+        self._to_come = list(stages)
         self.ledger = Ledger(default)
         self.chosen = 0
-        self.pairs = pairs or 0
         self.complete = False
 
     def run(self) -> None:
@@ -130,9 +132,11 @@ class Search:
         """
         for index in range(2):  # the first one also loads, the second tells how long work takes
             self._round([0], "default", "reference", index)
-        self.pairs = self.pairs or self._affordable_pairs()
-        decided = [self._search(stage) for stage in self._stages]
-        self.complete = self._check() and all(decided)
+        decided = True
+        for stage in self._stages:
+            self._to_come.remove(stage)
+            decided &= self._search(stage)
+        self.complete = self._check() and decided
 
     def _search(self, stage: Stage) -> bool:
         """Search one stage; return whether it came to an end."""
@@ -175,11 +179,12 @@ class Search:
     def _confirm(self, stage: str, number: int) -> bool:
         """Compare a candidate with what is held, afresh; return whether it could be decided."""
         self._device.renew()
-        logs, timely = self._pairs(number, self._held, stage, "confirm", _FUTILE_PAIRS)
+        planned = self._planned_pairs(stage, "confirm")
+        logs, timely = self._pairs(number, self._held, stage, "confirm", planned)
         if number in self.ledger.rejected:
             return True
         ratio, verdict = self._decide(logs, timely=timely)
-        gave_up = timely and len(logs) < self.pairs
+        gave_up = timely and _is_futile(logs)
         self.ledger.decided(
             *(stage, "confirm", number, self._held),
             ratio=ratio,
@@ -195,7 +200,8 @@ class Search:
         if self._held == 0:
             return True
         self._device.renew()
-        logs, timely = self._pairs(self._held, 0, _CHECK, "check")
+        planned = self._planned_pairs(_CHECK, "check")
+        logs, timely = self._pairs(self._held, 0, _CHECK, "check", planned)
         ratio, verdict = self._decide(logs, timely=timely)
         self.ledger.decided(_CHECK, "check", self._held, 0, ratio=ratio, verdict=verdict)
         if verdict is Verdict.BETTER:
@@ -208,11 +214,11 @@ class Search:
         against: int,
         stage: str,
         phase: Phase,
-        futile_after: int = 0,
+        planned: int,
     ) -> tuple[list[float], bool]:
         """Measure pairs; return the logarithms of their ratios and whether time was left."""
         logs: list[float] = []
-        for index in range(self.pairs):
+        for index in range(planned):
             try:
                 costs = self._round([against, number], stage, phase, index)
             except _TimeUp:
@@ -220,7 +226,7 @@ class Search:
             if number not in costs:
                 break
             logs.append(math.log(costs[number] / costs[against]))
-            if len(logs) == futile_after and fmean(logs) >= 0:
+            if phase == "confirm" and _is_futile(logs):
                 break
         return logs, True
 
@@ -236,7 +242,7 @@ class Search:
         self, members: Sequence[int], stage: str, phase: Phase, index: int
     ) -> Mapping[int, float]:
         """Measure each member once, in random order; those that cannot be used are left out."""
-        if self._expected_s(len(members), phase) > self._remaining_s():
+        if phase != "reference" and self._expected_s(len(members), phase) > self._remaining_s():
             raise _TimeUp
         order = list(members)
         random.Random(f"{self._seed}/{stage}/{phase}/{index}").shuffle(order)
@@ -268,23 +274,32 @@ class Search:
             self._work_s.append(spent_s)
         return measured
 
+    @property
+    def _unit_s(self) -> float:
+        """What a piece of work takes now, with whatever is around it; 0 if that is not known."""
+        return median(self._work_s[-_RECENT:]) if self._work_s else 0.0
+
     def _expected_s(self, members: int, phase: Phase) -> float:
         """Return how long a round takes, with the check that must follow once something won."""
-        if not self._work_s:
-            return 0.0
-        reserved = 2 * MIN_PAIRS if self._held and phase != "check" else 0
-        return median(self._work_s) * (members + reserved)
+        reserved = 2 * (MIN_PAIRS + _RENEWAL_PAIRS) if self._held and phase != "check" else 0
+        return self._unit_s * (members + reserved)
 
-    def _affordable_pairs(self) -> int:
-        """Return how many pairs each decision can have within the time, whatever comes out."""
+    def _planned_pairs(self, stage: str, phase: Phase) -> int:
+        """Return how many pairs a decision gets: its share of what the time left allows."""
+        if (stage, phase) in self._known_pairs:
+            return self._known_pairs[stage, phase]
         remaining_s = self._remaining_s()
-        if not math.isfinite(remaining_s) or not self._work_s or self._work_s[-1] <= 0:
+        if not math.isfinite(remaining_s) or not self._work_s:
             return MAX_PAIRS
-        default = self.ledger.candidates[0]
-        screening = sum(_screening_len(len(stage.variants(default))) for stage in self._stages)
-        decisions = len(self._stages) + 1
-        pairs = (remaining_s / self._work_s[-1] - screening) / (2 * decisions) - _RENEWAL_PAIRS
+        held = self.ledger.candidates[self._held]
+        screening = sum(_screening_len(len(stage.variants(held))) for stage in self._to_come)
+        decisions = 1 if phase == "check" else len(self._to_come) + 2
+        pairs = (remaining_s / self._unit_s - screening) / (2 * decisions) - _RENEWAL_PAIRS
         return max(MIN_PAIRS, min(MAX_PAIRS, int(pairs)))
+
+
+def _is_futile(logs: Sequence[float]) -> bool:
+    return len(logs) == _FUTILE_PAIRS and fmean(logs) >= 0
 
 
 def _screening_len(candidates: int) -> int:

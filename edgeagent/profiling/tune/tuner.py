@@ -36,7 +36,7 @@ from edgeagent.meter.host.state import take_host_state
 from edgeagent.profiling.engine_for import tuning_target
 from edgeagent.profiling.tune.device import Device
 from edgeagent.profiling.tune.energy import EnergyGauge
-from edgeagent.profiling.tune.resume import load_record, resumed
+from edgeagent.profiling.tune.resume import decided_pairs, load_record, resumed
 from edgeagent.profiling.tune.search import Search, SearchStep
 from edgeagent.profiling.tune.space import Space, describe
 from edgeagent.profiling.tune.work import Work, make_work
@@ -203,19 +203,19 @@ class Tuner:
         return self._write(search)
 
     def _search(self, device: Device, on_step: OnStep, on_note: OnNote) -> Search:
-        pairs: int | None = None
+        known_pairs = {}
         kept = self._interrupted()
         if kept is not None:
             on_note(f"going on with {len(kept.trials)} measurements of {kept.created_utc}")
             device = resumed(device, kept)
-            pairs = kept.pairs or None
+            known_pairs = decided_pairs(kept)
         return Search(
             self.default,
             self.space.stages(),
             device,
             seed=self.settings.seed,
             remaining_s=lambda: self._deadline_s - time.monotonic(),
-            pairs=pairs,
+            known_pairs=known_pairs,
             on_step=on_step,
         )
 
@@ -249,7 +249,6 @@ class Tuner:
                 "work_tokens": self._plan.tokens,
                 "energy_source": "" if self._gauge is None else self._gauge.source,
                 "seed": settings.seed,
-                "pairs": search.pairs,
                 "context_len": settings.context,
                 "memory_limit_bytes": settings.memory_limit_bytes,
                 "max_minutes": settings.max_minutes,

@@ -116,10 +116,10 @@ def test_the_gain_is_told_without_the_luck_of_the_winner() -> None:
 def test_where_nothing_differs_the_default_stays(bursts: float) -> None:
     wrong = [
         seed
-        for seed in range(200)
+        for seed in range(100)
         if search(NoisyDevice(equal, seed, noise=0.05, bursts=bursts), seed).chosen != 0
     ]
-    assert len(wrong) <= 2  # of 200
+    assert len(wrong) <= 1  # of 100
 
 
 def test_a_candidate_replaces_only_when_its_interval_excludes_one() -> None:
@@ -175,7 +175,7 @@ def test_a_default_that_cannot_be_run_ends_the_search() -> None:
         search(device)
 
 
-@pytest.mark.parametrize("limit_s", [5.0, 30.0, 60.0, 100.0, 150.0])
+@pytest.mark.parametrize("limit_s", [0.5, 5.0, 30.0, 60.0, 100.0, 150.0])
 def test_the_time_is_kept_and_what_is_left_open_is_said(limit_s: float) -> None:
     for seed in range(5):
         device = NoisyDevice(truth, seed)
@@ -214,9 +214,7 @@ def test_only_whole_rounds_are_kept_when_interrupted_and_the_search_goes_on_from
 
     device = NoisyDevice(truth, 2)
     known = [(first.ledger.candidates[t.candidate], Measured(cost=t.cost)) for t in kept]
-    resumed = Search(
-        EngineConfig(), SPACE.stages(), Replay(device, known, {}), seed=9, pairs=first.pairs
-    )
+    resumed = Search(EngineConfig(), SPACE.stages(), Replay(device, known, {}), seed=9)
     resumed.run()
     assert resumed.ledger.trials[: len(kept)] == kept
     assert len(device.measured) == len(resumed.ledger.trials) - len(kept)
