@@ -187,7 +187,8 @@ class SampleBatch(Record):
         schema_version: Version of this record.
         config: The full configuration.
         session: Number of the process within the run: 0 at first, one more after each resume.
-        sources: Every source that was tried, with its state.
+        sources: Every source that was tried, with its state, in the first batch of a session; in
+            the later ones only those whose state changed since.
         samples: The readings.
         failures: Readings that were tried and gave nothing.
         largest_gap_ns: Longest time between two consecutive readings of a source that is read every

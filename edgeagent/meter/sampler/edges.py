@@ -118,7 +118,7 @@ class EdgeReader:
         if not samples and not failures:
             return None
         gaps_ns = self._take_gaps(samples)
-        sources = self._failure_log.states_now(meter.info for meter in self.meters)
+        sources = self._failure_log.news(meter.info for meter in self.meters)
         return SampleBatch(
             config=config,
             session=session,

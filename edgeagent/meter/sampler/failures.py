@@ -33,6 +33,7 @@ class FailureLog:
     def __init__(self) -> None:
         """Nothing fails yet."""
         self._outages: dict[str, _Outage] = {}
+        self._told: dict[str, SourceState] | None = None
         self.failed = 0
 
     def fail(self, source: str, t_ns: int, state: SourceState, reason: str) -> ReadFailure | None:
@@ -55,13 +56,23 @@ class FailureLog:
         if self._outages:
             self._outages.pop(source, None)
 
-    def states_now(self, sources: Iterable[SourceInfo]) -> tuple[SourceInfo, ...]:
-        """Return `sources` with the state and reason of those that fail at present."""
-        if not self._outages:
-            return tuple(sources)
+    def news(self, sources: Iterable[SourceInfo]) -> tuple[SourceInfo, ...]:
+        """Return those of `sources` whose state is not the one that this returned last.
+
+        The first call returns them all; those that fail at present carry state and reason of that.
+        """
+        now = {source: outage.state for source, outage in self._outages.items()}
+        if now == self._told:
+            return ()
+        told, self._told = self._told, now
         return tuple(
-            info.model_copy(update={"state": outage.state, "reason": outage.reason})
-            if (outage := self._outages.get(info.source)) is not None
-            else info
+            self._described(info)
             for info in sources
+            if told is None or told.get(info.source) is not now.get(info.source)
         )
+
+    def _described(self, info: SourceInfo) -> SourceInfo:
+        outage = self._outages.get(info.source)
+        if outage is None:
+            return info
+        return info.model_copy(update={"state": outage.state, "reason": outage.reason})

@@ -47,7 +47,8 @@ class SamplerSummary(Record):
         gaps_ns: The same for each source of its own.
         stretch: Largest factor by which the intervals were lengthened to stay cheap; 1 if never.
         wall_s: How long it sampled.
-        cpu_s: Processor time it used for that, its start not included.
+        cpu_s: Processor time it used for that, its start and first readings not
+            included.
         error: Why it ended before it was asked to, empty if it did not.
     """
 

@@ -62,14 +62,16 @@ class SamplingLoop:
         """Sample until `stop` is set or `is_alive` (asked once a batch) says no.
 
         `on_ready` is called behind the first readings, and the last ones are taken behind the
-        stop: so every moment in between has a reading before and a reading after it.
+        stop: so every moment in between has a reading before and a reading after it. Only sources
+        that are dear to read and tell no energy do without the last one.
 
         Raises:
             ResourceError: A batch could not be written; those before it are whole.
         """
         self._tick(self._grid.origin_ns)
+        self._thrift.expect((pace for _, pace in self._lanes), self._grid.base_ns)
         on_ready()
-        self._accounted = Stopwatch()  # the first readings are cold and prove nothing
+        self._accounted = Stopwatch()  # what came before belongs to the start
         batch_ns = now_ns()
         while not stop.is_set():
             tick_ns = self._next_tick()
@@ -82,7 +84,8 @@ class SamplingLoop:
                 if not is_alive():
                     break
         for meter, pace in self._lanes:
-            self._read(meter, pace, now_ns())
+            if pace.is_worth_a_last_look:
+                self._read(meter, pace, now_ns())
         self._flush()
 
     def summary(self, wall_s: float, cpu_s: float, error: str = "") -> SamplerSummary:
@@ -153,7 +156,7 @@ class SamplingLoop:
         batch = SampleBatch(
             config=self._job.config,
             session=self._job.session,
-            sources=self._failures.states_now(self._sources),
+            sources=self._failures.news(self._sources),
             samples=tuple(self._pending),
             failures=tuple(self._pending_failures),
             largest_gap_ns=largest_gap_ns,

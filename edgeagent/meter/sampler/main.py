@@ -50,8 +50,14 @@ def _sample(job: SamplerJob, stop: Stop, is_alive: Callable[[], bool]) -> int:
     gc.freeze()  # what is there now stays; collections need not look at it every few seconds
     stopwatch = Stopwatch()
     error = ""
+
+    def is_ready() -> None:
+        nonlocal stopwatch
+        _tell(SamplerMessage(ready=discovery.sources))
+        stopwatch = Stopwatch()  # the start, with its first and cold readings, is over
+
     try:
-        loop.run(stop, is_alive, lambda: _tell(SamplerMessage(ready=discovery.sources)))
+        loop.run(stop, is_alive, is_ready)
     except ResourceError as failure:
         error = str(failure)
     _tell(SamplerMessage(summary=loop.summary(stopwatch.wall_s, stopwatch.cpu_s, error)))

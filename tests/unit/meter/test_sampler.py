@@ -131,7 +131,8 @@ def test_an_allocation_shows_at_its_time(tmp_path: Path) -> None:
     for batch in batches(out):
         assert batch.config == CONFIG
         assert batch.session == 3
-        assert batch.sources == sampler.sources
+    assert batches(out)[0].sources == sampler.sources
+    assert all(batch.sources == () for batch in batches(out)[1:])
 
 
 def test_every_moment_inside_the_block_lies_between_two_readings(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from edgeagent.meter.sampler.pace import MAX_STRETCH, TOTAL_SHARE, Grid, SourceP
 from edgeagent.record import jsonl
 from edgeagent.record.run import SampleBatch
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
+from edgeagent.report.sessions import last_states
 
 MS = NS_PER_S // 1000
 
@@ -49,7 +50,7 @@ def test_a_failure_is_told_when_it_begins_and_the_source_goes_on(tmp_path: Path)
     assert values[2][1] == 3.0
     assert values[2][0] > failure.t_ns
     assert summary.failures == 1
-    assert batches[-1].sources[0].state is SourceState.OK
+    assert last_states(batches)[0].state is SourceState.OK
 
 
 def test_a_source_that_always_fails_neither_floods_the_file_nor_is_asked_all_the_time(
@@ -62,8 +63,7 @@ def test_a_source_that_always_fails_neither_floods_the_file_nor_is_asked_all_the
     assert summary.failures == len(broken.attempts_ns) - 1
     assert 6 <= len(broken.attempts_ns) <= 15
     assert len(healthy.attempts_ns) > 60
-    assert batches[-1].sources[0].state is SourceState.STALE
-    assert batches[-1].sources[1].state is SourceState.OK
+    assert [info.state for info in last_states(batches)] == [SourceState.STALE, SourceState.OK]
 
 
 def test_hardware_that_is_unplugged_and_comes_back(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_hardware_that_is_unplugged_and_comes_back(tmp_path: Path) -> None:
     assert attempts_ns[-1] - attempts_ns[-2] > 3 * (attempts_ns[1] - attempts_ns[0])
     hole = max(later - earlier for earlier, later in itertools.pairwise(times))
     assert summary.gaps_ns["a"] == hole >= attempts_ns[-1] - attempts_ns[0]
-    assert batches[-1].sources[0].state is SourceState.OK
+    assert last_states(batches)[0].state is SourceState.OK
 
 
 def test_an_unexpected_error_of_one_source_does_not_cost_the_others(tmp_path: Path) -> None:
@@ -235,6 +235,20 @@ def test_failures_are_told_again_when_they_last_or_change() -> None:
     log.succeed("a")
     assert log.fail("a", REPEAT_NS + 2, SourceState.ABSENT, "gone") is not None
     assert log.failed == 6
+
+
+def test_states_are_told_once_and_when_they_change() -> None:
+    log = FailureLog()
+    sources = (info("power_w"), info("rss_bytes").model_copy(update={"source": "other"}))
+    assert log.news(sources) == sources
+    assert log.news(sources) == ()
+    log.fail("s", 0, SourceState.STALE, "why")
+    (changed,) = log.news(sources)
+    assert (changed.source, changed.state, changed.reason) == ("s", SourceState.STALE, "why")
+    log.fail("s", 1, SourceState.STALE, "why")
+    assert log.news(sources) == ()
+    log.succeed("s")
+    assert log.news(sources) == (sources[0],)
 
 
 def test_older_batches_still_load(tmp_path: Path) -> None:
