@@ -217,14 +217,11 @@ def _offer(tree: SystemTree, folder: Path, source: str, sensor: Sensor) -> Disco
             raise ValueError(f"{path} holds a negative number")
         return value * _PER_MILLION
 
+    remedies = {SourceState.PERMISSION: group_read_remedy(path)}
+    if sensor.sleeps:
+        remedies[SourceState.STALE] = "Start the program that uses the device first."
     return offer(
-        info,
-        take,
-        min_interval_s=sensor.interval_s if not is_counter else 0.0,
-        remedies={
-            SourceState.PERMISSION: group_read_remedy(path),
-            SourceState.STALE: "Start the program that uses the device first." * sensor.sleeps,
-        },
+        info, take, min_interval_s=0.0 if is_counter else sensor.interval_s, remedies=remedies
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from power_trees import Rail, board, hwmon_ina238, hwmon_ina3221, iio_ina3221
 from sensor_trees import overlay, write
@@ -14,7 +16,15 @@ from edgeagent.meter.energy import jetson
 from edgeagent.meter.energy.jetson import discover_jetson
 from edgeagent.meter.protocol import Discovery, MeterError
 from edgeagent.meter.tree import Reader, SystemTree, read_text
-from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
+from edgeagent.record.energy import open_totals
+from edgeagent.record.samples import (
+    ReadFailure,
+    Sample,
+    SampleKind,
+    Scope,
+    SourceInfo,
+    SourceState,
+)
 
 ORIN_NX = ("nvidia,p3768-0000+p3767-0000", "NVIDIA Jetson Orin NX Engineering Reference")
 AGX_ORIN = ("nvidia,p3737-0000+p3701-0005", "NVIDIA Jetson AGX Orin Developer Kit")
@@ -326,3 +336,40 @@ def test_damaged_profiles_cost_the_total_and_not_the_rails(
     found = discover_jetson(orin_nx(tmp_path))
     assert len(found.meters) == 3
     assert "jetson.toml" in by_name(found)["ina3221:total"].reason
+
+
+def test_the_energy_of_a_board_is_that_of_its_addends_and_unknown_where_one_failed(
+    tmp_path: Path,
+) -> None:
+    """The first rail draws 1 W more in each tenth of a second; the second fails for one reading."""
+    agx_orin(tmp_path)
+    failures: dict[str, int] = {}
+    found = discover_jetson(SystemTree(tmp_path, overlay(failures)))
+    first = tmp_path / "sys/class/hwmon/hwmon3"
+    write(first / "in1_input", "20000")
+    readings: dict[str, list[Sample]] = defaultdict(list)
+    failed: dict[str, list[ReadFailure]] = defaultdict(list)
+    for step in range(41):
+        write(first / "curr1_input", str(50 * step))
+        failures.clear()
+        if step == 30:
+            failures["hwmon3/curr2_input"] = errno.ENODATA
+        for meter in found.meters:
+            source, t_ns = meter.info.source, step * 10**8
+            try:
+                sample = meter.read().model_copy(update={"t_ns": t_ns, "width_ns": 0})
+            except MeterError as error:
+                failed[source].append(
+                    ReadFailure(source=source, t_ns=t_ns, state=error.state, reason=error.reason)
+                )
+            else:
+                readings[source].append(sample)
+    (total,) = open_totals(found.sources, readings, failed)
+    assert (total.key.name, total.key.scope) == ("module", Scope.MODULE)
+    t0_ns = np.array([0, 25, 32]) * 10**8
+    windows = total.windows(t0_ns, np.array([20, 32, 40]) * 10**8)
+    assert (windows.code == 0).tolist() == [True, False, True]
+    rest_w = 19.104 * 0.12 + 5.0 * 0.76
+    assert windows.energy_nj[[0, 2]] / 1e9 == pytest.approx(
+        [2.0 * (10.0 + rest_w), 0.8 * (36.0 + rest_w)], rel=1e-6
+    )
