@@ -40,7 +40,7 @@ class Dropped:
 
 def drop_from_page_cache(files: Iterable[Path]) -> Dropped:
     """Drop files from the page cache and look whether they are gone."""
-    if not hasattr(os, "posix_fadvise"):
+    if sys.platform != "linux" or not hasattr(os, "posix_fadvise"):
         return Dropped(cold=False, reason=f"{sys.platform} has no way to empty it without root")
     found = [path for path in files if path.is_file()]
     try:
@@ -61,7 +61,8 @@ def _drop(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)  # pages that are not written out yet cannot be dropped
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        if sys.platform == "linux":
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
 

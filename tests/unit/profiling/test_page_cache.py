@@ -64,14 +64,20 @@ def test_empty_and_missing_files_do_not_matter(tmp_path: Path) -> None:
     assert "does not tell" in dropped.reason
 
 
-def test_a_system_without_the_call(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "posix_fadvise", raising=False)
+@pytest.mark.parametrize("system", ["darwin", "win32", "linux"])
+def test_a_system_without_the_call(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    if system == "linux":  # built with a C library that lacks it
+        monkeypatch.delattr(os, "posix_fadvise", raising=False)
     dropped = drop_from_page_cache(files)
     assert not dropped.cold
     assert dropped.resident_share is None
     assert "without root" in dropped.reason
 
 
+@on_linux
 def test_a_system_that_does_not_tell_what_is_left(
     files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +99,7 @@ def test_a_system_without_such_a_library(
     assert resident_share(files) is None
 
 
+@on_linux
 def test_a_file_that_may_not_be_read(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object) -> None:
         raise PermissionError(13, "Permission denied")
