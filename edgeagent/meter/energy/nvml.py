@@ -38,8 +38,8 @@ _J_PER_MJ = 1e-3
 _PEAK_FACTOR = 2.0
 """Boards exceed their power limit for milliseconds, by at most about this."""
 
-_HELD_BACK = 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80
-"""Clock event reasons: power cap, slowdowns by hardware, software and heat; not idle or settings
+_HELD_BACK = 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x200 | 0x400
+"""Clock event reasons: power, board and reliability limits, heat, slowdowns; not idle or settings
 (`nvmlClocksEventReasons`)."""
 
 _STATES = {
