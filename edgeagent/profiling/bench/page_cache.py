@@ -40,7 +40,7 @@ class Dropped:
 
 def drop_from_page_cache(files: Iterable[Path]) -> Dropped:
     """Drop files from the page cache and look whether they are gone."""
-    if sys.platform != "linux" or not hasattr(os, "posix_fadvise"):
+    if not _can_drop():
         return Dropped(cold=False, reason=f"{sys.platform} has no way to empty it without root")
     found = [path for path in files if path.is_file()]
     try:
@@ -55,6 +55,11 @@ def drop_from_page_cache(files: Iterable[Path]) -> Dropped:
         reason = f"{100 * share:.0f} % of the files stayed in memory, as another process uses them"
         return Dropped(cold=False, resident_share=share, reason=reason)
     return Dropped(cold=True, resident_share=share)
+
+
+def _can_drop() -> bool:
+    """Some C libraries of Linux lack the call."""
+    return sys.platform == "linux" and hasattr(os, "posix_fadvise")
 
 
 def _drop(path: Path) -> None:
