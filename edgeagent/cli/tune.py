@@ -152,6 +152,7 @@ class _Progress:
         self._tuner = tuner
         self._limit_s = limit_s
         self.trials = 0
+        display.update("tuning", 0, limit_s, amount=human_duration)
 
     def on_step(self, step: SearchStep) -> None:
         """Show a piece of work."""
