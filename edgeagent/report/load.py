@@ -119,6 +119,7 @@ def _read_batches(path: Path, config: RunConfig, notes: list[str]) -> tuple[Samp
         _check_config(batch.config, config, where)
         _check_counts((batch.largest_gap_ns,), where)
         _check_counts((abs(sample.t_ns) for sample in batch.samples), where)
+        _check_counts((sample.width_ns for sample in batch.samples), where)
         _check_counts((abs(failure.t_ns) for failure in batch.failures), where)
         batches.append(batch)
     return tuple(batches)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeagent.clock import NS_PER_S
-from edgeagent.record.energy.curve import EnergyCurve, cumulative, mark
+from edgeagent.record.energy.curve import EnergyCurve, cumulative, mark, mark_absurd
 from edgeagent.record.energy.edges import Pieces, split_counted
 from edgeagent.record.energy.invalid import Invalid, code_of
-from edgeagent.record.energy.readings import Readings, failure_times
+from edgeagent.record.energy.readings import Readings, failure_times, plausible
 from edgeagent.record.energy.windows import Ints
 from edgeagent.record.samples import ReadFailure, Sample, SourceInfo, SourceState
 
@@ -47,7 +47,7 @@ def counter_curve(
         edges_ns: Moments at which power may step; without them, or where readings lie at the
             edges, nothing changes. See `edgeagent.record.energy.edges`.
     """
-    readings = Readings.of(samples)
+    info, readings = plausible(info), Readings.of(samples)
     possible = readings.value >= 0
     if info.counter_range is not None:
         possible &= readings.value <= info.counter_range
@@ -57,6 +57,7 @@ def counter_curve(
     mark(code, _pieces(t_ns, failure_times(failures, SourceState.ABSENT)), Invalid.READ_FAILED)
     charged_ns = failure_times(failures, SourceState.NOT_DISCHARGING)
     mark(code, _pieces(t_ns, charged_ns), Invalid.NOT_DISCHARGING)
+    mark_absurd(gain_j * NS_PER_S, code)
     gain_nj = np.where(code == 0, gain_j * NS_PER_S, 0.0)
     pieces = Pieces(t_ns, gain_nj / np.diff(t_ns), np.zeros(len(code)), code)
     if edges_ns is not None and len(code):

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from edgeagent.record.energy.invalid import Invalid, code_of, reason_of
 from edgeagent.record.energy.windows import Ints, Windows
 
+_ABSURD_NJ = 1e17
+
 
 @dataclass(frozen=True)
 class EnergyCurve:
@@ -132,6 +134,11 @@ def unknown_windows(reason: Invalid, t0_ns: Ints, t1_ns: Ints) -> Windows:
         edge_ns=None,
         step_nj=0.0,
     )
+
+
+def mark_absurd(parts_nj: NDArray[np.float64], code: NDArray[np.int8]) -> None:
+    """Mark pieces whose energy no integer holds: only damaged files have them."""
+    mark(code, np.flatnonzero(~(np.abs(parts_nj) < _ABSURD_NJ)), Invalid.IMPOSSIBLE)
 
 
 def cumulative(parts_nj: NDArray[np.float64], code: NDArray[np.int8]) -> Ints:

@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeagent.record.energy.windows import Ints
-from edgeagent.record.samples import ReadFailure, Sample, SourceState
+from edgeagent.record.samples import ReadFailure, Sample, SourceInfo, SourceState
+
+MAX_VALUE = 1e15
+"""Joules or watts beyond it are damage; a plug that counted for centuries is below."""
+
+_MAX_INTERVAL_S = 86_400.0
+"""A source that is new once a day is of no use, and larger numbers are damage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +34,16 @@ class Readings:
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Readings:
-        """Sort samples by time; of several with the same time the first counts."""
+        """Sort samples by time; of several with the same time the first counts.
+
+        Absurd values are left out.
+        """
         t_ns = np.fromiter((sample.t_ns for sample in samples), np.int64, len(samples))
         value = np.fromiter((sample.value for sample in samples), np.float64, len(samples))
         width_ns = np.fromiter((sample.width_ns for sample in samples), np.int64, len(samples))
         t_ns, first = np.unique(t_ns, return_index=True)
-        return cls(t_ns, value[first], np.maximum(width_ns[first], 0))
+        readings = cls(t_ns, value[first], np.maximum(width_ns[first], 0))
+        return readings.where(np.abs(readings.value) <= MAX_VALUE)
 
     def where(self, keep: NDArray[np.bool_]) -> Readings:
         """Return the readings that a mask keeps."""
@@ -48,6 +58,22 @@ def by_source(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     for readings in series.values():
         readings.sort(key=lambda sample: sample.t_ns)
     return series
+
+
+def plausible(info: SourceInfo) -> SourceInfo:
+    """Return a source with the numbers of damaged files bounded, so that sums do not overflow."""
+    return info.model_copy(
+        update={
+            "interval_s": _bounded(info.interval_s, _MAX_INTERVAL_S),
+            "max_power_w": _bounded(info.max_power_w, MAX_VALUE),
+            "resolution": _bounded(info.resolution, MAX_VALUE),
+            "counter_range": _bounded(info.counter_range, MAX_VALUE),
+        }
+    )
+
+
+def _bounded(value: float | None, most: float) -> float | None:
+    return None if value is None else min(max(value, 0.0), most)
 
 
 def failure_times(failures: Sequence[ReadFailure], *states: SourceState) -> Ints:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 from energy_world import MODULE, TASK_J, World, day, failure, package
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgeagent.clock import NS_PER_S
-from edgeagent.report import Summary, summarize, write_report
+from edgeagent.errors import EdgeAgentError
+from edgeagent.record.run import SAMPLES_NAME
+from edgeagent.report import Summary, load_run, summarize, write_report
 from edgeagent.report.energy.rows import energy_rows
 from edgeagent.report.markdown import tradeoff_markdown
 from edgeagent.report.table import tradeoff_rows
@@ -132,6 +137,37 @@ def test_run_without_energy_has_no_section_and_no_file(runs, no_package) -> None
     summary = write_report(folder)
     assert "## Energy" not in tradeoff_markdown(summary)
     assert not (folder / "energy.csv").exists()
+
+
+_NUMBERS = (
+    *("value", "t_ns", "width_ns", "counter_range", "interval_s"),
+    *("max_power_w", "resolution"),
+)
+_ABSURD = ("-7", "0", "1e308", "-1e308", "9" * 18, "1" + "0" * 400, "1e-320")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_absurd_numbers_in_readings_give_a_report_or_a_sentence(runs, data) -> None:
+    samples = runs.folder / SAMPLES_NAME
+    whole = samples.with_suffix(".whole")
+    if not whole.exists():
+        _both_meters(day(runs, tasks=1))
+        whole.write_bytes(samples.read_bytes())
+    text = whole.read_text()
+    for field in data.draw(st.lists(st.sampled_from(_NUMBERS), min_size=1, max_size=4)):
+        places = [found.span() for found in re.finditer(rf'(?<="{field}":)[-0-9.e]+', text)]
+        start, end = data.draw(st.sampled_from(places))
+        text = text[:start] + data.draw(st.sampled_from(_ABSURD)) + text[end:]
+    samples.write_text(text)
+    message = "."
+    try:
+        summary = summarize(load_run(runs.folder))
+        assert Summary.model_validate_json(summary.model_dump_json()) == summary
+    except EdgeAgentError as error:
+        message = str(error)
+    assert message.endswith(".")
+    assert "\n" not in message
 
 
 def test_summaries_of_version_1_still_validate(runs, package) -> None:
