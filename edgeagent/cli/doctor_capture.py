@@ -60,18 +60,28 @@ def take(path: Path, seconds: float, *, as_json: bool) -> None:
 
 
 def _facts(capture: Capture) -> dict[str, object]:
-    errors = Counter(
-        reading.error for file in capture.files for reading in file.readings[:1] if reading.error
-    )
     return {
         "files": len(capture.files),
         "links": len(capture.links),
         "frames": len(capture.frame_t_s),
-        "kinds": dict(Counter(_kind(file.path) for file in capture.files).most_common()),
-        "errors": dict(errors),
+        "kinds": dict(_kinds(capture)),
+        "errors": dict(_errors(capture)),
         "removed": capture.removed,
         "left_out": capture.left_out,
     }
+
+
+def _kinds(capture: Capture) -> Counter[str]:
+    return Counter(_kind(file.path) for file in capture.files)
+
+
+def _errors(capture: Capture) -> Counter[str]:
+    """Count the files that could not be read at least once, by error."""
+    return Counter(
+        next(reading.error for reading in file.readings if reading.error)
+        for file in capture.files
+        if any(reading.error for reading in file.readings)
+    )
 
 
 def _kind(path: str) -> str:
@@ -79,17 +89,17 @@ def _kind(path: str) -> str:
 
 
 def _description(capture: Capture, path: Path, size_bytes: int) -> Iterable[str]:
-    facts = _facts(capture)
     yield (
-        f"{path}: {human_bytes(size_bytes)}, {facts['files']} files and {facts['links']} links, "
-        f"{facts['frames']} frames over {capture.frame_t_s[-1]:.1f} s."
+        f"{path}: {human_bytes(size_bytes)}, {len(capture.files)} files and {len(capture.links)} "
+        f"links, {len(capture.frame_t_s)} frames over {capture.frame_t_s[-1]:.1f} s."
     )
-    for title in ("kinds", "errors", "removed"):
-        counts = facts[title]
-        assert isinstance(counts, dict)
-        text = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
-        label = {"kinds": "files of", "errors": "could not be read", "removed": "replaced"}[title]
-        yield f"  {label}: {text}"
+    for title, counts in (
+        ("files of", _kinds(capture)),
+        ("could not be read", _errors(capture)),
+        ("replaced", Counter(capture.removed)),
+    ):
+        text = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+        yield f"  {title}: {text or 'none'}"
     for name, reason in capture.left_out.items():
         yield f"  left out: {name}: {reason}"
     show = f"gzip -dc {path} | less" if path.name.endswith(".gz") else f"less {path}"

@@ -22,12 +22,14 @@ class Rule:
         names: Patterns of their names.
         live: Whether their values change while a capture runs, so that every frame reads them.
         lines: Beginnings of the lines that are kept, all lines if empty.
+        is_binary: Whether they are tables of the kernel instead of text.
     """
 
     folder: str
     names: tuple[str, ...]
     live: bool = False
     lines: tuple[str, ...] = ()
+    is_binary: bool = False
 
 
 _HWMON_FACTS = ("name", "label", "update_interval", "samples")
@@ -100,6 +102,7 @@ ACCELERATORS = (
     Rule("sys/class/drm/card[0-9]*", ("gt_*_freq_mhz",)),
     Rule("sys/class/drm/card[0-9]*/device", ("vendor", "device", "mem_info_*_total")),
     Rule("sys/class/drm/card[0-9]*/device", ("gpu_busy_percent", "mem_info_*_used"), live=True),
+    Rule("sys/class/drm/card[0-9]*/device", ("gpu_metrics",), live=True, is_binary=True),
     Rule("sys/class/accel/accel*/device", ("vendor", "device", "npu_m*_frequency_mhz")),
     Rule(
         "sys/class/accel/accel*/device",

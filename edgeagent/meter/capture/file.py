@@ -142,7 +142,7 @@ def _paths_problem(capture: Capture) -> str:
 
 
 def _chars(file: CapturedFile) -> int:
-    return sum(len(reading.text or "") for reading in file.readings)
+    return sum(len(reading.text or reading.base64) for reading in file.readings)
 
 
 def _is_safe(name: str) -> bool:
@@ -172,10 +172,14 @@ def _readings_problem(file: CapturedFile, frames: int) -> str:
     if not order or order[0] != 0 or order[-1] >= frames or sorted(set(order)) != order:
         return f"{name} has readings of frames that do not exist or are out of order"
     for reading in file.readings:
-        if (reading.text is None) == (reading.error == ""):
+        if (reading.text is not None) + bool(reading.base64) + bool(reading.error) != 1:
             return f"{name} has a reading that neither worked nor failed"
         if reading.error and not _ERROR_NAME.fullmatch(reading.error):
             return f"{name} has an error without a name"
-        if len(reading.text or "") > MAX_TEXT_CHARS:
+        if len(reading.text or reading.base64) > MAX_TEXT_CHARS:
             return f"{name} is too long"
+        try:
+            reading.as_bytes()
+        except ValueError:
+            return f"{name} has bytes that cannot be decoded"
     return ""

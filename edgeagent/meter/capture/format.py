@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from enum import StrEnum
 
 from edgeagent.record.base import Record
@@ -30,13 +31,21 @@ class Reading(Record):
 
     Attributes:
         frame: Index of the frame.
-        text: The text, `None` if reading failed.
+        text: The text, `None` if reading failed or the file is not text.
+        base64: The bytes of a file that is not text, empty otherwise.
         error: Name of the error number, such as `EACCES`; empty if reading worked.
     """
 
     frame: int
     text: str | None = None
+    base64: str = ""
     error: str = ""
+
+    def as_bytes(self) -> bytes:
+        """Return what the file held, nothing if reading failed; raises `ValueError` for damage."""
+        if self.base64:
+            return b64decode(self.base64, validate=True)
+        return (self.text or "").encode("utf-8", "replace")
 
 
 class CapturedFile(Record):

@@ -138,7 +138,7 @@ class Replay:
             place = self._root / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
             # For readers that do not go through the tree: what the file held at first.
-            place.write_bytes((file.readings[0].text or "").encode("utf-8", "replace"))
+            place.write_bytes(file.readings[0].as_bytes())
         for name, target in self.capture.links.items():
             place = self._root / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -152,9 +152,11 @@ class Replay:
         if file is None:
             return read_text(path)  # a folder, or a file that the capture lacks: raises
         reading = self._at(file.readings)
-        if reading.text is None:
+        if reading.error:
             number = getattr(errno, reading.error, errno.EIO)
             raise OSError(number, os.strerror(number), str(path))
+        if reading.text is None:
+            return reading.as_bytes().decode("utf-8", "replace")
         return reading.text
 
     def _find(self, path: Path) -> CapturedFile | None:

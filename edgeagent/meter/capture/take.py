@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import platform
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,23 +150,28 @@ class _Taken:
     def _read(self, name: str, file: _File, frame: int) -> None:
         t0_ns = now_ns()
         try:
-            text, error = self._tree.read(file.path), ""
+            if file.rule.is_binary:
+                reading = Reading(frame=frame, base64=b64encode(file.path.read_bytes()).decode())
+            else:
+                reading = Reading(frame=frame, text=self._tree.read(file.path))
         except OSError as failure:
-            text, error = None, errno.errorcode.get(failure.errno or 0, "EIO")
+            error = errno.errorcode.get(failure.errno or 0, "EIO")
+            reading = Reading(frame=frame, error=error)
         file.read_us = max(file.read_us, (now_ns() - t0_ns) // 1000)
-        if text is not None:
-            text = self._scrubber.text(_kept(text, file.rule.lines))
+        if reading.text is not None:
+            text = self._scrubber.text(_kept(reading.text, file.rule.lines))
+            reading = reading.model_copy(update={"text": text})
         last = file.readings[-1] if file.readings else None
-        if last is not None and (last.text, last.error) == (text, error):
+        if last is not None and last.model_copy(update={"frame": frame}) == reading:
             return
-        size = len(text or "")
+        size = len(reading.text or reading.base64)
         if size > MAX_TEXT_CHARS:
             self.left_out[name] = f"longer than {MAX_TEXT_CHARS >> 10} KiB"
         elif self._chars + size > MAX_TOTAL_CHARS:
             self.left_out[name] = "the capture is full"
         else:
             self._chars += size
-            file.readings.append(Reading(frame=frame, text=text, error=error))
+            file.readings.append(reading)
 
 
 def _sleeps(path: Path, tree: SystemTree) -> bool:

@@ -140,6 +140,18 @@ def test_a_device_that_sleeps_is_not_woken(tmp_path: Path) -> None:
     assert value not in machine.read_paths
 
 
+def test_tables_of_the_kernel_come_back_byte_by_byte(tmp_path: Path) -> None:
+    machine = laptop_on_battery(tmp_path)
+    table = bytes(range(256))
+    device = "sys/devices/pci0000:00/0000:04:00.0"
+    machine.write(f"{device}/vendor", "0x1002")
+    (machine.root / device / "gpu_metrics").write_bytes(table)
+    machine.link("sys/class/drm/card1/device", device)
+    with Replay(capture(machine)) as replay:
+        place = replay.tree.sys / "class/drm/card1/device/gpu_metrics"
+        assert place.read_bytes() == table
+
+
 def moving_laptop(root: Path, watts: float, *, frames: int) -> tuple[MovingTree, list[float]]:
     """Let the package counter gain `watts` and wrap once, half a second a frame."""
     machine = laptop_on_battery(root)
@@ -298,6 +310,8 @@ def file(path: str, *readings: Reading) -> CapturedFile:
         ({"files": (file("a", Reading(frame=2, text="x")),)}, "frames that do not exist"),
         ({"files": (file("a", Reading(frame=0, text="x", error="EIO")),)}, "neither worked"),
         ({"files": (file("a", Reading(frame=0, error="rm -rf")),)}, "without a name"),
+        ({"files": (file("a", Reading(frame=0, base64="%")),)}, "cannot be decoded"),
+        ({"files": (file("a", Reading(frame=0)),)}, "neither worked"),
         ({"files": (file("a", Reading(frame=0, text="x" * 70_000)),)}, "too long"),
         ({"files": tuple(file(f"f{index}") for index in range(10_001))}, "10001 files"),
         ({"schema_version": 2}, "version 2"),

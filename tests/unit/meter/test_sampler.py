@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sensor_trees import intel_laptop
 
 from edgeagent.clock import NS_PER_S, now_ns
 from edgeagent.errors import ResourceError
@@ -22,7 +23,7 @@ from edgeagent.meter.sampler import control as sampler_module
 from edgeagent.meter.sampler.control import Sampler
 from edgeagent.record import jsonl
 from edgeagent.record.run import HostRecord, RunConfig, SampleBatch
-from edgeagent.record.samples import Sample
+from edgeagent.record.samples import Sample, SourceState
 
 CONFIG = RunConfig(
     model_id="m",
@@ -150,7 +151,8 @@ def test_every_moment_inside_the_block_lies_between_two_readings(tmp_path: Path)
 
 def test_pace_largest_gap_and_cost_are_told(tmp_path: Path) -> None:
     out = tmp_path / "samples.jsonl"
-    with Sampler(pid=os.getpid(), out=out, config=CONFIG, interval_s=0.05) as sampler:
+    pace = {"interval_s": 0.05, "cpu_share": 1.0}
+    with Sampler(pid=os.getpid(), out=out, config=CONFIG, **pace) as sampler:
         time.sleep(2.3)
     summary = sampler.summary
     assert summary is not None
@@ -319,3 +321,46 @@ def test_the_sampler_loads_no_runtime() -> None:
         [sys.executable, "-c", code], capture_output=True, check=True, env=environment
     )
     assert not {"onnxruntime", "onnxruntime_genai", "numpy", "rich"} & set(json.loads(done.stdout))
+
+
+@posix_only
+def test_a_source_that_vanishes_and_returns_under_a_running_sampler(tmp_path: Path) -> None:
+    laptop = intel_laptop(tmp_path / "root")
+    energy = tmp_path / "root/sys/devices/virtual/powercap/intel-rapl:0/energy_uj"
+    out = tmp_path / "samples.jsonl"
+    with Sampler(pid=os.getpid(), out=out, config=CONFIG, root=laptop.root, **FAST) as sampler:
+        time.sleep(0.15)
+        gone_ns = now_ns()
+        energy.rename(energy.with_name("unplugged"))
+        time.sleep(0.3)
+        energy.with_name("unplugged").rename(energy)
+        back_ns = now_ns()
+        time.sleep(1.2)
+    times = [sample.t_ns for sample in readings(out, "rapl:package-0")]
+    (failure,) = [failure for batch in batches(out) for failure in batch.failures]
+    assert failure.state is SourceState.ABSENT
+    assert gone_ns < failure.t_ns < back_ns
+    assert min(times) < gone_ns
+    assert max(times) > back_ns
+    assert not [t_ns for t_ns in times if gone_ns + NS_PER_S // 50 < t_ns < back_ns]
+    assert sampler.summary is not None
+    assert sampler.summary.gaps_ns["rapl:package-0"] > 0.25 * NS_PER_S
+    assert len([t_ns for t_ns in times if t_ns > back_ns]) > 5
+
+
+@posix_only
+def test_a_driver_that_hangs_does_not_hang_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler_module, "STOP_TIMEOUT_S", 0.3)
+    laptop = intel_laptop(tmp_path / "root")
+    energy = tmp_path / "root/sys/devices/virtual/powercap/intel-rapl:0/energy_uj"
+    out = tmp_path / "samples.jsonl"
+    with Sampler(pid=os.getpid(), out=out, config=CONFIG, root=laptop.root, **FAST) as sampler:
+        time.sleep(1.2)
+        energy.unlink()
+        os.mkfifo(energy)  # opening it waits for a writer that never comes
+        time.sleep(0.2)
+    assert sampler.summary is not None
+    assert "did not stop when asked" in sampler.summary.error
+    assert len(batches(out)) >= 1
