@@ -1,4 +1,4 @@
-"""Meters that are read only if the user names them: `--meter KIND:ADDRESS`."""
+"""What is read only if the user asks for it: `--meter KIND:ADDRESS`, and estimates."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from edgeagent.errors import ConfigError
 from edgeagent.meter.protocol import Discovery
+from edgeagent.record.estimate import EstimateLimits
 
 _KINDS = ("shelly",)
 
@@ -25,12 +26,18 @@ def check_meters(names: Iterable[str]) -> tuple[str, ...]:
     return checked
 
 
-def discover_requested(names: Iterable[str]) -> Discovery:
-    """Probe the meters that the user named.
+def discover_requested(
+    names: Iterable[str] = (), estimate: EstimateLimits | None = None
+) -> Discovery:
+    """Probe what the user asked for: meters by their names, and an estimate.
 
     Raises:
         ConfigError: A name or an address is not valid.
     """
+    from edgeagent.meter.external.estimate import discover_estimate
     from edgeagent.meter.external.shelly import discover_shelly
 
-    return Discovery.union(discover_shelly(name.partition(":")[2]) for name in check_meters(names))
+    found = [discover_shelly(name.partition(":")[2]) for name in check_meters(names)]
+    if estimate is not None:
+        found.append(discover_estimate(estimate))
+    return Discovery.union(found)

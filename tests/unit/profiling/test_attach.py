@@ -14,6 +14,8 @@ from edgeagent.cli.import_power import command
 from edgeagent.errors import ConfigError, RunDataError
 from edgeagent.meter.external.load_pulse import PATTERNS, Position
 from edgeagent.profiling.attach import attach_power
+from edgeagent.profiling.progress import ProfileProgress
+from edgeagent.profiling.protocol.pulses import record_pulses
 from edgeagent.record import jsonl
 from edgeagent.record.external import ALIGNMENT_NAME, AlignmentRecord
 from edgeagent.record.pulse import PULSES_NAME, PulseRecord
@@ -227,3 +229,16 @@ def test_the_command_tells_what_was_found(tmp_path: Path) -> None:
     facts = json.loads(done.output)
     assert facts["source"]["source"] == "external:meter"
     assert facts["alignments"][0]["pulse_groups"] == 2
+
+
+def test_pulses_are_recorded_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PATTERNS, "end", (0.02, 0.03, 0.02, 0.05, 0.02))
+    shown: list[ProfileProgress] = []
+    record_pulses(tmp_path, CONFIG, 3, "end", shown.append)
+    (record,) = jsonl.read(tmp_path / PULSES_NAME, PulseRecord)
+    assert (record.session, record.position) == (3, "end")
+    first, second = ((end - start) / S for start, end in record.busy)
+    assert 0.03 <= first < second
+    assert record.t0_ns < record.busy[0][0]
+    assert record.busy[-1][1] < record.t1_ns
+    assert {progress.stage for progress in shown} == {"load pulses"}
