@@ -13,7 +13,7 @@ from edgeagent.cli.package import get_package
 from edgeagent.cli.progress import ProgressDisplay, progress_display, quiet_option
 from edgeagent.cli.text import human_bytes, human_duration
 from edgeagent.config.tuned import Goal, forget_tuned
-from edgeagent.errors import INTERRUPTED_EXIT_CODE
+from edgeagent.errors import INTERRUPTED_EXIT_CODE, EdgeAgentError
 from edgeagent.profiling.tune.tuner import (
     DEFAULT_MINUTES,
     DEFAULT_SEED,
@@ -130,18 +130,26 @@ def command(
 
 def _run(tuner: Tuner, display: ProgressDisplay) -> TuneResult:
     limit_s = 60 * tuner.settings.max_minutes
-    progress = _Progress(display, tuner, limit_s)
+    show = _Progress(display, tuner, limit_s)
     display.note(f"one piece of work: {tuner.work}")
     try:
-        return tuner.run(progress.on_step, display.note)
+        return tuner.run(show.on_step, display.note)
     except KeyboardInterrupt:
-        display.note(
-            "interrupted before anything was measured"
-            if tuner.kept is None
-            else f"interrupted; {progress.trials} measurements are kept in {tuner.kept}, the same "
-            "command goes on from there; nothing was changed"
-        )
+        display.note(f"interrupted {_kept(tuner)}")
         raise SystemExit(INTERRUPTED_EXIT_CODE) from None
+    except EdgeAgentError:
+        display.note(f"stopped {_kept(tuner)}")
+        raise
+
+
+def _kept(tuner: Tuner) -> str:
+    """Say what is left of a search that did not come to its end."""
+    if tuner.kept is None:
+        return "before anything was measured"
+    return (
+        f"while measuring; the finished rounds are kept in {tuner.kept}, the same command goes on "
+        "from there; nothing was changed"
+    )
 
 
 class _Progress:
@@ -151,12 +159,10 @@ class _Progress:
         self._display = display
         self._tuner = tuner
         self._limit_s = limit_s
-        self.trials = 0
         display.update("tuning", 0, limit_s, amount=human_duration)
 
     def on_step(self, step: SearchStep) -> None:
         """Show a piece of work."""
-        self.trials = step.trials
         self._display.update(
             "tuning",
             min(self._tuner.elapsed_s, self._limit_s),

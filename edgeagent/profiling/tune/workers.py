@@ -106,6 +106,9 @@ class WorkerDevice:
                 self._worker(self._default)
             worker = self._worker(config)
             return self._measure(worker, config)
+        except UnsuitableError:
+            self._close(config)
+            raise
         except (EngineError, ResourceError) as error:
             self._close(config)
             if config == self._default or self._answers is None:
@@ -225,11 +228,15 @@ class WorkerDevice:
     def _require_memory(self, config: EngineConfig, needed_bytes: int | None, verb: str) -> None:
         if self._limit_bytes is None or needed_bytes is None or needed_bytes <= self._limit_bytes:
             return
-        what = "The default settings" if config == self._default else "these settings"
+        what = (
+            f"{verb} {needed_bytes / 1e6:,.0f} MB of memory, more than the limit of "
+            f"{self._limit_bytes / 1e6:,.0f} MB"
+        )
+        if config != self._default:
+            raise UnsuitableError(f"these settings {what}")
         raise ResourceError(
-            f"{what} {verb} {needed_bytes / 1e6:,.0f} MB of memory, more than the limit of "
-            f"{self._limit_bytes / 1e6:,.0f} MB; allow more, or choose a shorter context or a "
-            "smaller model."
+            f"The default settings {what}; allow more, or choose a shorter context or a smaller "
+            "model."
         )
 
     def _close(self, config: EngineConfig) -> None:

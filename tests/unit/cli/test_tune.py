@@ -15,6 +15,7 @@ from edgeagent.cli.tune import command, memory_size
 from edgeagent.config.package import Package, read_package
 from edgeagent.config.run import EngineConfig
 from edgeagent.config.tuned import find_tuned, tuned_dir
+from edgeagent.errors import EngineError, ResourceError
 from edgeagent.profiling.engine_for import engine_config_for, tuning_target
 from edgeagent.profiling.tune import tuner
 from edgeagent.profiling.tune.device import Measured, UnsuitableError
@@ -169,6 +170,24 @@ def test_a_search_of_other_settings_does_not_go_on(
         assert "going on" not in tune(*arguments).stderr
 
 
+def test_an_error_keeps_finished_rounds_too(
+    tune: Callable[..., Result], device: type[ScriptedDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[EngineConfig] = []
+
+    def dies(_device: ScriptedDevice, config: EngineConfig) -> Measured:
+        calls.append(config)
+        if len(calls) > 10:
+            raise EngineError("The benchmark's worker process died: exit status -9.")
+        return Measured(cost=1.0)
+
+    monkeypatch.setattr(device, "measure", dies)
+    result = tune()
+    assert isinstance(result.exception, EngineError)
+    assert "the finished rounds are kept" in result.stderr
+    assert [name.split(".")[-2] for name in names()] == ["partial"]
+
+
 def test_ctrl_c_at_once_leaves_nothing(
     tune: Callable[..., Result], device: type[ScriptedDevice]
 ) -> None:
@@ -209,8 +228,6 @@ def test_a_dry_run_measures_and_writes_nothing(
 def test_what_cannot_fit_is_refused_before_anything_runs(
     tune: Callable[..., Result], device: type[ScriptedDevice]
 ) -> None:
-    from edgeagent.errors import ResourceError
-
     result = tune("--memory-limit", "100MB")
     assert isinstance(result.exception, ResourceError)
     assert re.search(
