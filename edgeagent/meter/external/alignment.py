@@ -23,7 +23,7 @@ from edgeagent.errors import ConfigError
 Floats: TypeAlias = NDArray[np.float64]
 
 MIN_CORRELATION = 0.7
-"""Pulses that are two thirds as high as the noise around them still reach it."""
+"""Pulses twice as high as the standard deviation of the noise around them still reach it."""
 
 MIN_CORRELATION_ALONE = 0.85
 """One group of pulses alone is more easily mistaken for something else."""
