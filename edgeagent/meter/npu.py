@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from edgeagent.meter.energy.reading import matching, offer, present
+from edgeagent.meter.energy.reading import offer
 from edgeagent.meter.host.attributes import number
 from edgeagent.meter.protocol import Discovery, MeterError
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, matching, present
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 ReadBytes: TypeAlias = Callable[[Path], bytes]

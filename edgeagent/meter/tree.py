@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -20,6 +21,7 @@ Reader: TypeAlias = Callable[[Path], str]
 """Returns the text of a file; raises `OSError`."""
 
 _MAX_BYTES = 1 << 20
+_DIGITS = re.compile(r"([0-9]+)")
 
 
 def read_text(path: Path) -> str:
@@ -81,3 +83,30 @@ def state_of(error: OSError) -> SourceState:
     if error.errno in {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}:
         return SourceState.UNSUPPORTED
     return SourceState.ABSENT
+
+
+def present(path: Path) -> bool:
+    """Whether a file is there and may be looked at; a folder that may not be entered says no."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Return what a pattern finds below a folder, cpu2 before cpu10; nothing if it is closed."""
+    try:
+        return in_order(folder.glob(pattern))
+    except OSError:
+        return []
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Sort by name with numbers as numbers: cpu2 before cpu10."""
+
+    def key(path: Path) -> list[tuple[int, str]]:
+        parts = _DIGITS.split(path.name)
+        return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+    return sorted(paths, key=key)

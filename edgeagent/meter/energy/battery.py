@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgeagent.meter.energy.reading import failed, offer, present
-from edgeagent.meter.host.attributes import in_order, system_of
+from edgeagent.meter.energy.reading import failed, offer
+from edgeagent.meter.host.attributes import system_of
 from edgeagent.meter.host.supply import read_supply
 from edgeagent.meter.protocol import Discovery, MeterError
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, in_order, present
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 INTERVAL_S = 1.0

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeagent.meter.energy.reading import failed, group_read_remedy, matching, offer, present
+from edgeagent.meter.energy.reading import failed, group_read_remedy, offer
 from edgeagent.meter.host.attributes import number, number_or_none
 from edgeagent.meter.protocol import Discovery, MeterError
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, matching, present
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 _PER_MILLION = 1e-6

@@ -20,9 +20,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeagent.meter.energy.reading import matching, present
 from edgeagent.meter.host.attributes import number, number_or_none
-from edgeagent.meter.tree import SystemTree
+from edgeagent.meter.tree import SystemTree, matching, present
 
 _BUS_STEP_V = 0.008
 _SHUNT_STEP_V = 40e-6

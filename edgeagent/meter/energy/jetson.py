@@ -24,9 +24,9 @@ from edgeagent.meter.energy.ina import (
     power_w,
     resolution_w,
 )
-from edgeagent.meter.energy.reading import failed, group_read_remedy, matching, offer
+from edgeagent.meter.energy.reading import failed, group_read_remedy, offer
 from edgeagent.meter.protocol import Discovery
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, matching
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 _TOTAL_INTERVAL_S = 0.05

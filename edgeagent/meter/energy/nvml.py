@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 from edgeagent.meter.energy.reading import failed, offer
 from edgeagent.meter.protocol import Discovery, MeterError
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, present
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 Nvml: TypeAlias = Any
@@ -114,7 +114,7 @@ def _driver_present(tree: SystemTree) -> bool:
         root / "dev" / "nvidiactl",  # containers may lack the file above
         root / "usr" / "lib" / "wsl" / "lib" / "libnvidia-ml.so.1",  # Windows Subsystem for Linux
     )
-    return any(mark.exists() for mark in marks)
+    return any(present(mark) for mark in marks)
 
 
 class _Gpu:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeagent.clock import now_ns
-from edgeagent.meter.host.attributes import in_order
 from edgeagent.meter.protocol import Discovery, MeterError
 from edgeagent.meter.tree import state_of
 from edgeagent.record.samples import Sample, SourceInfo, SourceState
@@ -93,23 +92,6 @@ def describe(error: OSError) -> str:
     """Return what went wrong with which file."""
     text = error.strerror or str(error) or type(error).__name__
     return text if error.filename is None else f"{error.filename}: {text}"
-
-
-def present(path: Path) -> bool:
-    """Whether a file is there and may be looked at; a folder that may not be entered says no."""
-    try:
-        path.stat()
-    except OSError:
-        return False
-    return True
-
-
-def matching(folder: Path, pattern: str) -> list[Path]:
-    """Return what a pattern finds below a folder, cpu2 before cpu10; nothing if it is closed."""
-    try:
-        return in_order(folder.glob(pattern))
-    except OSError:
-        return []
 
 
 def group_read_remedy(path: Path) -> str:

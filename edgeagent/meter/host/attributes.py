@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from edgeagent.meter.tree import SystemTree
-
-_DIGITS = re.compile(r"([0-9]+)")
+from edgeagent.meter.tree import SystemTree, present
 
 
 def system_of(tree: SystemTree) -> str:
     """Return `linux` for a tree with Linux's files, else the system of this process."""
-    return "linux" if (tree.proc / "cpuinfo").exists() else sys.platform
+    return "linux" if present(tree.proc / "cpuinfo") else sys.platform
 
 
 def number(tree: SystemTree, path: Path) -> int:
@@ -31,16 +28,6 @@ def number_or_none(tree: SystemTree, path: Path) -> int | None:
         return number(tree, path)
     except (OSError, ValueError):
         return None
-
-
-def in_order(paths: Iterable[Path]) -> list[Path]:
-    """Sort by name with numbers as numbers: cpu2 before cpu10."""
-
-    def key(path: Path) -> list[tuple[int, str]]:
-        parts = _DIGITS.split(path.name)
-        return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-    return sorted(paths, key=key)
 
 
 def words(tree: SystemTree, paths: Iterable[Path]) -> tuple[str, ...]:

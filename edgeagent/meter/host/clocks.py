@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeagent.meter.host.attributes import in_order, number, number_or_none, system_of
+from edgeagent.meter.host.attributes import number, number_or_none, system_of
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.snapshot import ONCE_A_SECOND, Snapshot, missing, probe
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, matching
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 _HZ_PER_KHZ = 1000.0
@@ -44,7 +44,7 @@ class ClockLimits:
 
 def policies(tree: SystemTree = THIS_MACHINE) -> list[Path]:
     """Return the folders of the groups of cores that share a clock, in order."""
-    return in_order((tree.sys / "devices" / "system" / "cpu" / "cpufreq").glob("policy*"))
+    return matching(tree.sys / "devices" / "system" / "cpu" / "cpufreq", "policy*")
 
 
 def discover_clocks(tree: SystemTree = THIS_MACHINE) -> Discovery:

@@ -16,7 +16,7 @@ from edgeagent.config.cgroup import cpu_quota, memory_limit_bytes
 from edgeagent.config.cores import installed_physical_cores, usable_cores, usable_physical_cores
 from edgeagent.meter.host.modes import drives_itself, read_modes
 from edgeagent.meter.host.virtual import cpu_flags, virtual_machine
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, matching
 from edgeagent.record.run import HostRecord
 
 _ARM_CORES = {
@@ -175,7 +175,7 @@ def _swap(tree: SystemTree) -> HostFact:
         return HostFact("swap", None)
     if swap.total == 0:
         return HostFact("swap", "none")
-    zram = any((tree.sys / "block").glob("zram*"))
+    zram = any(matching(tree.sys / "block", "zram*"))
     note = "in use: figures of memory and time may be too low or too high" if swap.used else ""
     return HostFact(
         "swap", f"{_gb(swap.used)} of {_gb(swap.total)} used{', zram' if zram else ''}", note

@@ -13,16 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeagent.meter.host.attributes import (
-    in_order,
-    number,
-    number_or_none,
-    readable,
-    system_of,
-)
+from edgeagent.meter.host.attributes import number, number_or_none, readable, system_of
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.snapshot import ONCE_A_SECOND, Snapshot, missing, probe
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, matching
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 SOURCE = "cpu:temperature"
@@ -123,7 +117,7 @@ def _hottest(tree: SystemTree, paths: list[Path]) -> float:
 
 
 def _zone_sensors(tree: SystemTree) -> Iterator[Sensor]:
-    for zone in in_order((tree.sys / "class" / "thermal").glob("thermal_zone*")):
+    for zone in matching(tree.sys / "class" / "thermal", "thermal_zone*"):
         if _ZONE.fullmatch(tree.text(zone / "type") or ""):
             yield Sensor(zone / "temp", _passive_trip_c(tree, zone))
 
@@ -131,7 +125,7 @@ def _zone_sensors(tree: SystemTree) -> Iterator[Sensor]:
 def _passive_trip_c(tree: SystemTree, zone: Path) -> float | None:
     """Return the lowest temperature at which the kernel slows something down."""
     limits = []
-    for kind in zone.glob("trip_point_*_type"):
+    for kind in matching(zone, "trip_point_*_type"):
         if tree.text(kind) == "passive":
             temperature = kind.with_name(kind.name.replace("_type", "_temp"))
             limits.append(_limit_c(tree, temperature))
@@ -139,11 +133,11 @@ def _passive_trip_c(tree: SystemTree, zone: Path) -> float | None:
 
 
 def _chip_sensors(tree: SystemTree) -> Iterator[Sensor]:
-    for chip in in_order((tree.sys / "class" / "hwmon").glob("hwmon*")):
+    for chip in matching(tree.sys / "class" / "hwmon", "hwmon*"):
         labels = _CHIPS.get(tree.text(chip / "name") or "")
         if labels is None:
             continue
-        inputs = in_order(chip.glob("temp*_input"))
+        inputs = matching(chip, "temp*_input")
         for path in _labelled(tree, inputs, labels) or inputs:
             crit = path.with_name(path.name.replace("_input", "_crit"))
             yield Sensor(path, _limit_c(tree, crit))

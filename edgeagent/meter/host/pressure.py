@@ -14,7 +14,7 @@ from pathlib import Path
 from edgeagent.meter.host.attributes import system_of
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.snapshot import ONCE_A_SECOND, Snapshot, missing, probe
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, present
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 _RESOURCES = ("cpu", "memory", "io")
@@ -36,7 +36,7 @@ def discover_pressure(tree: SystemTree = THIS_MACHINE) -> Discovery:
         )
         for resource in _RESOURCES
     }
-    if not folder.is_dir():
+    if not present(folder):
         reason = "The kernel counts no stall times."
         return missing(infos.values(), SourceState.ABSENT, reason)
     return Discovery.union(

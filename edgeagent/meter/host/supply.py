@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from edgeagent.meter.host.attributes import in_order, number_or_none, system_of
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.host.attributes import number_or_none, system_of
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, matching
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def _linux(tree: SystemTree) -> Supply:
     chargers: list[bool] = []
     statuses: list[str] = []
     charges: list[int] = []
-    for supply in in_order((tree.sys / "class" / "power_supply").glob("*")):
+    for supply in matching(tree.sys / "class" / "power_supply", "*"):
         if tree.text(supply / "scope") == "Device":  # the battery of a mouse
             continue
         if tree.text(supply / "type") == "Battery":

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeagent.meter.host.attributes import in_order, number, number_or_none, system_of
+from edgeagent.meter.host.attributes import number, number_or_none, system_of
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.snapshot import ONCE_A_SECOND, Snapshot, missing, probe
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, in_order, matching, present
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 EVENTS, STATE = "throttle_events", "throttle_state"
@@ -111,13 +111,13 @@ def _x86(tree: SystemTree) -> Iterator[Throttle]:
     """Hardware threads count for themselves what their core and package share: one is enough."""
     packages: dict[int, Path] = {}
     cores: dict[tuple[int, int], Path] = {}
-    for cpu in in_order((tree.sys / "devices" / "system" / "cpu").glob("cpu[0-9]*")):
+    for cpu in matching(tree.sys / "devices" / "system" / "cpu", "cpu[0-9]*"):
         topology, counts = cpu / "topology", cpu / "thermal_throttle"
         package = number_or_none(tree, topology / "physical_package_id") or 0
         core = number_or_none(tree, topology / "core_id")
-        if (counts / "package_throttle_count").exists():
+        if present(counts / "package_throttle_count"):
             packages.setdefault(package, counts / "package_throttle_count")
-        if (counts / "core_throttle_count").exists():
+        if present(counts / "core_throttle_count"):
             key = (package, core if core is not None else len(cores))
             cores.setdefault(key, counts / "core_throttle_count")
     for name, paths in (("package", list(packages.values())), ("core", list(cores.values()))):
@@ -126,26 +126,26 @@ def _x86(tree: SystemTree) -> Iterator[Throttle]:
 
 
 def _overcurrent(tree: SystemTree) -> Iterator[Throttle]:
-    for path in in_order((tree.sys / "class" / "hwmon").glob("hwmon*/oc*_event_cnt")):
+    for path in matching(tree.sys / "class" / "hwmon", "hwmon*/oc*_event_cnt"):
         if tree.text(path.parent / "name") == "soctherm_oc":
             name = path.name.removesuffix("_event_cnt")
             yield Throttle(f"throttle:{name}", EVENTS, _sum(tree, [path]), str(path))
 
 
 def _trips(tree: SystemTree) -> Iterator[Throttle]:
-    alerts = (tree.sys / "devices" / "platform").glob("*-throttle-alert/thermal_trip_event")
+    alerts = matching(tree.sys / "devices" / "platform", "*-throttle-alert/thermal_trip_event")
     for path in in_order(alerts):
         name = path.parent.name.removesuffix("-throttle-alert")
         yield Throttle(f"throttle:{name}_trip", EVENTS, _sum(tree, [path]), str(path))
 
 
 def _raspberry_pi(tree: SystemTree) -> Iterator[Throttle]:
-    for chip in in_order((tree.sys / "class" / "hwmon").glob("hwmon*")):
+    for chip in matching(tree.sys / "class" / "hwmon", "hwmon*"):
         alarm = chip / "in0_lcrit_alarm"
-        if tree.text(chip / "name") == "rpi_volt" and alarm.exists():
+        if tree.text(chip / "name") == "rpi_volt" and present(alarm):
             yield Throttle("throttle:undervoltage", STATE, _sum(tree, [alarm]), str(alarm))
     platform = tree.sys / "devices" / "platform"
-    for path in in_order(platform.glob("soc*/*firmware/get_throttled"))[:1]:
+    for path in matching(platform, "soc*/*firmware/get_throttled")[:1]:
         now = _bits(tree, path, _FIRMWARE_NOW)
         yield Throttle("throttle:firmware", STATE, now, str(path))
         seen = _bits(tree, path, _FIRMWARE_SEEN)
@@ -155,7 +155,7 @@ def _raspberry_pi(tree: SystemTree) -> Iterator[Throttle]:
 def _cooling(tree: SystemTree) -> Iterator[Throttle]:
     devices = [
         device / "cur_state"
-        for device in in_order((tree.sys / "class" / "thermal").glob("cooling_device*"))
+        for device in matching(tree.sys / "class" / "thermal", "cooling_device*")
         if _COOLING.fullmatch(tree.text(device / "type") or "")
     ]
     if devices:

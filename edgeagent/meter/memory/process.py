@@ -17,7 +17,7 @@ import psutil
 
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.snapshot import EVERY_TICK, Pace, Snapshot, probe
-from edgeagent.meter.tree import THIS_MACHINE, Reader, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, Reader, SystemTree, present
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo
 
 _STATUS_FIELDS = {
@@ -43,7 +43,7 @@ _ROLLUP_PACE = Pace(interval_s=1.0, duty=0.003)
 def discover_process(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
     """Find what can be told about the memory of process `pid`, probing each value."""
     folder = tree.proc / str(pid)
-    if not (folder / "status").exists():
+    if not present(folder / "status"):
         return _discover_portable(pid)
     groups: tuple[tuple[Path, Pace, Scope, _Fields], ...] = (
         (folder / "status", EVERY_TICK, Scope.PROCESS, _STATUS_FIELDS),
@@ -71,7 +71,7 @@ def reset_rss_peak(tree: SystemTree = THIS_MACHINE) -> bool:
     Writes 5 to `/proc/self/clear_refs` (Linux `Documentation/filesystems/proc.rst`).
     """
     path = tree.proc / "self" / "clear_refs"
-    if not path.exists():
+    if not present(path):
         return False
     try:
         path.write_text("5", encoding="ascii")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from edgeagent.meter.host.attributes import in_order, system_of
+from edgeagent.meter.host.attributes import system_of
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.snapshot import ONCE_A_SECOND, Snapshot, missing, probe
-from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.meter.tree import THIS_MACHINE, SystemTree, matching
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
 
 _PAGES = {"system:swapped_in": "pswpin", "system:swapped_out": "pswpout"}
@@ -42,7 +42,7 @@ def discover_swap(tree: SystemTree = THIS_MACHINE, page_bytes: int | None = None
         return {key: float(int(count) * size) for key, count in found}
 
     parts = [probe(pages, Snapshot(swapped), ONCE_A_SECOND, str(tree.proc / "vmstat"))]
-    if any((tree.sys / "block").glob("zram*")):
+    if any(matching(tree.sys / "block", "zram*")):
         look = Snapshot(lambda: {_ZRAM: float(_zram_bytes(tree))})
         parts.append(probe([(zram, (_ZRAM,))], look, ONCE_A_SECOND, "/sys/block/zram*/mm_stat"))
     else:
@@ -60,7 +60,7 @@ def zram_bytes(tree: SystemTree = THIS_MACHINE) -> int | None:
 
 def _zram_bytes(tree: SystemTree) -> int:
     total = 0
-    for device in in_order((tree.sys / "block").glob("zram*")):
+    for device in matching(tree.sys / "block", "zram*"):
         columns = tree.read(device / "mm_stat").split()
         if len(columns) < 3 or not columns[2].isdigit():
             raise ValueError(f"{device.name}/mm_stat has no column of used memory")

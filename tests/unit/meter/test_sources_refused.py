@@ -11,11 +11,15 @@ import pytest
 from power_trees import board, hwmon_chip, hwmon_ina238, hwmon_ina3221, iio_ina3221, supply
 from sensor_trees import INTEL_RANGE_UJ, add_zone, write
 
+from edgeagent.meter.discover import discover
 from edgeagent.meter.energy.battery import discover_battery
 from edgeagent.meter.energy.cpu import discover_cpu
 from edgeagent.meter.energy.hwmon import discover_hwmon
 from edgeagent.meter.energy.jetson import discover_jetson
 from edgeagent.meter.energy.rpi_pmic import discover_rpi_pmic
+from edgeagent.meter.host.facts import host_facts, host_record
+from edgeagent.meter.host.identity import device_facts
+from edgeagent.meter.host.state import take_host_state
 from edgeagent.meter.npu import discover_npu
 from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.tree import SystemTree, read_text
@@ -81,13 +85,13 @@ def test_values_that_cannot_be_read(everything: Path, name: str) -> None:
     assert found.sources
 
 
-@pytest.mark.parametrize("name", READERS)
-def test_folders_that_may_not_be_entered(
-    everything: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def closed(everything: Path, monkeypatch: pytest.MonkeyPatch) -> SystemTree:
+    """The same machine with folders that this user may not enter, whoever runs the test."""
+
     def refusing(function: Callable[..., object]) -> Callable[..., object]:
         def call(path: object = ".", *arguments: object, **options: object) -> object:
-            if str(path).startswith(str(everything / "sys")):
+            if str(path).startswith((str(everything / "sys"), str(everything / "proc"))):
                 raise PermissionError(errno.EACCES, "Permission denied", str(path))
             return function(path, *arguments, **options)
 
@@ -95,7 +99,25 @@ def test_folders_that_may_not_be_entered(
 
     for function in ("stat", "lstat", "listdir", "scandir", "open"):
         monkeypatch.setattr(os, function, refusing(getattr(os, function)))
-    check(READERS[name](SystemTree(everything)))
+    return SystemTree(everything)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_folders_that_may_not_be_entered(closed: SystemTree, name: str) -> None:
+    check(READERS[name](closed))
+
+
+def test_nothing_at_all_may_be_read(closed: SystemTree) -> None:
+    found = discover(os.getpid(), closed)
+    read = {meter.info.source for meter in found.meters}
+    # What psutil tells about this process needs no file of the tree.
+    assert all(source.startswith(("process:", "system:", "cpu:")) for source in read)
+    for source in found.sources:
+        assert (source.state is SourceState.OK) == (not source.reason), source
+    assert take_host_state(closed, load_window_s=0.0).governors == ()
+    assert host_facts(closed)
+    assert host_record(closed).cpu
+    device_facts(closed)
 
 
 @pytest.mark.parametrize("name", READERS)
