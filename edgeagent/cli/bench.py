@@ -39,7 +39,8 @@ _EXAMPLES = """\b
 Examples:
   edgeagent bench smollm2-135m-instruct
   edgeagent bench model.gguf --prompt-lens 64,256 --depths 0,512 --repeat 10 --out bench.json
-  edgeagent bench packages/my-model --threads 4 --format markdown
+  edgeagent bench packages/my-model --threads 4 --format csv
+  edgeagent bench --from bench.json --format markdown
 """
 FORMATS = ("table", "json", "csv", "markdown")
 _BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
@@ -124,6 +125,13 @@ def _text(numbers: tuple[int, ...]) -> str:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the result to this file: .json (with all readings), .csv, .md or .txt.",
 )
+@click.option(
+    "--from",
+    "from_file",
+    metavar="FILE.json",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Show a benchmark that was written as .json again; nothing is measured.",
+)
 @engine_options
 @quiet_option
 def command(
@@ -138,6 +146,7 @@ def command(
     form: str,
     as_json: bool,
     out: Path | None,
+    from_file: Path | None,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -151,6 +160,12 @@ def command(
     import edgeagent.report.bench.render  # noqa: F401 - what fails should fail before measuring
 
     out_form = _form_of(out) if out is not None else None
+    form = "json" if as_json else form
+    if from_file is not None:
+        from edgeagent.report.bench.load import load_bench
+
+        _deliver(BenchResult(load_bench(from_file)), form, out, out_form)
+        return
     with progress_display(quiet=quiet) as display:
         package = get_package(model, display)
         choice = engine_choice(package, **take(options, ENGINE_NAMES))
@@ -174,7 +189,7 @@ def command(
         except KeyboardInterrupt:
             display.note("interrupted before anything was measured")
             raise SystemExit(INTERRUPTED_EXIT_CODE) from None
-    _deliver(result, "json" if as_json else form, out, out_form)
+    _deliver(result, form, out, out_form)
 
 
 def _show(display: ProgressDisplay) -> OnBenchProgress:

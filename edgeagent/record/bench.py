@@ -84,6 +84,8 @@ class Reading(Record):
         drafted: Tokens that speculation guessed.
         accepted: Guesses that were right.
         token_ids: The answer of a `text` cell, to see whether two settings say the same.
+        open_ns: How long opening the session took before, its KV cache being allocated; `None` if
+            it was open already.
         memory: Of the process; the peak is that of this repetition, `None` if not looked at.
     """
 
@@ -95,6 +97,7 @@ class Reading(Record):
     drafted: int = 0
     accepted: int = 0
     token_ids: tuple[int, ...] = ()
+    open_ns: int | None = None
     memory: MemoryReading | None = None
 
 

@@ -90,7 +90,7 @@ class CellRunner:
     def _repetition(self, cell: Cell) -> Reading:
         if self._memory is not None:
             self._memory.start_phase()
-        session = self._session_for(cell)
+        session, open_ns = self._session_for(cell)
         match cell.kind:
             case "prefill":
                 reading = self._prefill(session, cell)
@@ -98,9 +98,8 @@ class CellRunner:
                 reading = self._decode(session, cell)
             case "text":
                 reading = self._text(session, cell)
-        if self._memory is None:
-            return reading
-        return reading.model_copy(update={"memory": self._memory.end_phase()})
+        memory = self._memory.end_phase() if self._memory is not None else None
+        return reading.model_copy(update={"open_ns": open_ns, "memory": memory})
 
     def _prefill(self, session: SteppedSession, cell: Cell) -> Reading:
         tokens = self._tokens(cell.depth + cell.tokens)[cell.depth :]
@@ -177,17 +176,20 @@ class CellRunner:
             self._sequence += [int(token) for token in drawn]
         return self._sequence[:count]
 
-    def _session_for(self, cell: Cell) -> SteppedSession:
+    def _session_for(self, cell: Cell) -> tuple[SteppedSession, int | None]:
+        """Return the session, and how long opening it took if it was not open."""
         if self._context_len is not None and cell.context_len > self._context_len:
             raise ResourceError(
                 f"{cell.label} needs a context of {cell.context_len} tokens, but the KV cache was "
                 f"made for {self._context_len}."
             )
-        if self._session is None or self._session.max_context_len < cell.context_len:
-            self.close()
-            session = self._engine.open(self._context_len or cell.context_len)
-            self._session = cast("SteppedSession", session)
-        return self._session
+        if self._session is not None and self._session.max_context_len >= cell.context_len:
+            return self._session, None
+        self.close()
+        t0_ns = now_ns()
+        session = self._engine.open(self._context_len or cell.context_len)
+        self._session = cast("SteppedSession", session)
+        return self._session, now_ns() - t0_ns
 
 
 def _ordinary_ids(engine: Engine) -> Sequence[int]:

@@ -82,7 +82,7 @@ class LoadSummary(Record):
 
     Attributes:
         load_s: Loading, the runtime being imported already.
-        first_token_s: Loading and the first, shortest prompt, without opening the session.
+        first_token_s: Loading, opening a session and the first, shortest prompt.
         first_prompt_len: Its length.
         storage_read_bytes: Median of what loading fetched from storage, `None` if not told.
     """

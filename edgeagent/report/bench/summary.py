@@ -163,12 +163,15 @@ def _loads(loads: Sequence[LoadRecord], seed: int) -> LoadSummary | None:
     known = [value for value in read if value is not None]
     return LoadSummary(
         load_s=_over(loads, lambda load: load.load.load_ns, seed),
-        first_token_s=_over(
-            loads, lambda load: load.load.load_ns + (load.first.ttft_ns or 0), seed
-        ),
+        first_token_s=_over(loads, _first_token_ns, seed),
         first_prompt_len=loads[0].first_cell.tokens,
         storage_read_bytes=float(median(known)) if known else None,
     )
+
+
+def _first_token_ns(load: LoadRecord) -> int:
+    first = load.first
+    return load.load.load_ns + (first.open_ns or 0) + (first.ttft_ns or 0)
 
 
 def _over(loads: Sequence[LoadRecord], ns: Callable[[LoadRecord], int], seed: int) -> Figure:

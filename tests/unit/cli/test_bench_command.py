@@ -11,7 +11,7 @@ from edgeagent.cli import bench
 from edgeagent.config.engine_choice import EngineChoice
 from edgeagent.config.package import Package
 from edgeagent.config.run import EngineConfig
-from edgeagent.errors import ConfigError, EngineError
+from edgeagent.errors import ConfigError, EngineError, RunDataError
 from edgeagent.profiling.bench.messages import Loaded
 from edgeagent.profiling.bench.run import (
     BenchParts,
@@ -150,6 +150,19 @@ def test_the_file_is_written_beside_what_is_printed(fake: FakeBench, tmp_path: P
     done = invoke("--out", str(tmp_path / "b.CSV"), "--json")
     json.loads(done.stdout)
     assert (tmp_path / "b.CSV").read_text(encoding="utf-8").startswith("model,")
+
+
+def test_a_file_is_shown_again_without_measuring(fake: FakeBench, tmp_path: Path) -> None:
+    out, again = tmp_path / "bench.json", tmp_path / "again.json"
+    first = invoke("--out", str(out))
+    fake.settings = None
+    second = CliRunner().invoke(bench.command, ["--from", str(out), "--out", str(again)])
+    assert second.exit_code == 0, second.output
+    assert fake.settings is None
+    assert second.stdout.replace(str(again), str(out)) == first.stdout
+    assert again.read_bytes() == out.read_bytes()
+    missing = CliRunner().invoke(bench.command, ["--from", str(tmp_path / "none.json")])
+    assert isinstance(missing.exception, RunDataError)
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,8 @@ def test_a_text_goes_through_the_sessions_own_decode() -> None:
 
 def test_a_longer_cell_opens_a_longer_session(engine: WatchedEngine) -> None:
     runner = CellRunner(engine, seed=0)
-    runner.measure(prefill(5))
-    runner.measure(prefill(3))
-    runner.measure(prefill(50))
+    readings = [runner.measure(prefill(tokens))[0] for tokens in (5, 3, 50)]
+    assert [reading.open_ns is None for reading in readings] == [False, True, False]
     assert [session.max_context_len for session in engine.sessions] == [6, 51]
     with pytest.raises(Exception, match="closed"):
         engine.sessions[0].append([1])

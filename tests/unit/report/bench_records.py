@@ -91,7 +91,7 @@ def load(*, cold: bool, load_ms: int, ttft_ms: int = 5, share: float | None = No
         resident_share=share,
         load=reading,
         first_cell=PROMPT,
-        first=prompt(4, ttft_ms),
+        first=prompt(4, ttft_ms).model_copy(update={"open_ns": 2 * MS}),
     )
 
 

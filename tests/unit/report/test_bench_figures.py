@@ -192,7 +192,7 @@ def test_loads_are_told_apart() -> None:
     assert (summary.load_cold.load_s.n, summary.load_cold.load_s.mean) == (1, 0.4)
     assert summary.load_cold.storage_read_bytes == 3_000_000
     assert summary.load_warm.load_s.mean == pytest.approx(0.2)
-    assert summary.load_warm.first_token_s.mean == pytest.approx(0.205)
+    assert summary.load_warm.first_token_s.mean == pytest.approx(0.207)
     assert summary.kv_cache_bytes == 12 * 1000
 
 
