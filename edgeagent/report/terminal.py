@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeagent.report import format as fmt
-from edgeagent.report.energy.rows import energy_rows, headline_sentence, hole_sentences
+from edgeagent.report.energy.rows import (
+    energy_rows,
+    headline_sentence,
+    hole_sentences,
+    sum_sentence,
+)
 from edgeagent.report.model import Summary
 from edgeagent.report.row import Row
 from edgeagent.report.table import category_rows, tradeoff_rows
@@ -55,7 +60,7 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(table(energy, "Energy"))
         console.print()
     if summary.energy_totals:
-        say(headline_sentence(summary), "dim")
+        say(f"{headline_sentence(summary)} {sum_sentence(summary)}".strip(), "dim")
     for note in (
         summary.energy_note,
         *hole_sentences(summary.energy_totals),

@@ -39,7 +39,8 @@ def test_profile_prints_and_saves_the_trade_off(edgeagent, smollm2_package, shor
     assert by_name["base"]["categories"]["arithmetic"]["solved"] == 0
     assert by_name["single"]["categories"]["arithmetic"]["solved"] == 1
     assert by_name["single"]["tokens_per_task"]["cached"] > 100
-    energy_known = by_name["base"]["energy"] is not None
+    energy = by_name["base"]["energy"]
+    energy_known = energy is not None and energy["energy_j_per_task"] is not None
     assert energy_known != bool(summary["energy_note"])
 
 

@@ -52,8 +52,10 @@ def idle_of(session: SessionEnergy) -> Idle:
     if reason:
         return idle
     if idle.drift is None or abs(idle.drift) > MAX_DRIFT:
-        change = "changed from zero" if idle.drift is None else f"drifted by {idle.drift:+.1%}"
-        limit = f"{MAX_DRIFT:.0%}"
+        change = (
+            "changed from zero" if idle.drift is None else f"drifted by {100 * idle.drift:+.1f} %"
+        )
+        limit = f"{100 * MAX_DRIFT:.0f} %"
         return Idle(before_w, after_w, f"idle power {change}, more than {limit} is not subtracted")
     return idle
 

@@ -41,8 +41,8 @@ def energy_rows(summary: Summary) -> tuple[Row, ...]:
         add_energy("Net, per task", net, section=True)
         add("  per solved task", _net_per_solved)
         add_energy("Failed, all", lambda e: joules(e.energy_j_failed, INSUFFICIENT), section=True)
-        add_energy("Mean power", lambda e: fmt.quantity(e.power_w, "W"))
-        add_energy("Energy-delay", lambda e: fmt.quantity(e.edp_js, "J s"))
+        add_energy("Mean power", lambda e: _resolved(e.power_w, "W", e.note))
+        add_energy("Energy-delay", lambda e: _resolved(e.edp_js, "J s", e.note))
         for index, name in enumerate(_in_order(measured, lambda e: e.phases, _PHASES)):
             add_energy(fmt.plain(name).capitalize(), _part_cell("phases", name), section=index == 0)
         for index, name in enumerate(_in_order(measured, lambda e: e.agents)):
@@ -76,8 +76,21 @@ def headline_sentence(summary: Summary) -> str:
     headline = summary.energy_totals[0]
     return (
         f"Energy is that of the total {headline.total} (scope {headline.scope.value}: "
-        f"{', '.join(headline.sources)}), the widest one that is known for the task runs; other "
-        "totals stand beside it and are never added."
+        f"{', '.join(headline.sources)}), the widest one that is known for the task runs and "
+        "resolves them; other totals stand beside it and are never added."
+    )
+
+
+def sum_sentence(summary: Summary) -> str:
+    """Say what the run came to, if all of it is known."""
+    headline = summary.energy_totals[0]
+    if headline.run_j is None:
+        return ""
+    return (
+        f"The whole run took {fmt.quantity(headline.run_j, 'J')}: task runs "
+        f"{fmt.quantity(headline.tasks_j, 'J')}, idle baselines "
+        f"{fmt.quantity(headline.baselines_j, 'J')}, between them "
+        f"{fmt.quantity(headline.between_j, 'J')}. Idle power: {_idle(headline)}."
     )
 
 
@@ -98,9 +111,7 @@ def hole_sentences(totals: Iterable[TotalEnergy]) -> Iterator[str]:
 
 def joules(value: float | None, note: str) -> str:
     """Return joules, or that the readings do not resolve them."""
-    if value is None and note == INSUFFICIENT:
-        return _TOO_COARSE
-    return fmt.quantity(value, "J")
+    return _resolved(value, "J", note)
 
 
 def per_solved(paradigm: ParadigmSummary) -> str:
@@ -125,6 +136,10 @@ def estimate(paradigm: ParadigmSummary) -> str:
         return NONE
     low, high = fmt.number(found.low_j_per_task), fmt.number(found.high_j_per_task)
     return f"{fmt.number(found.energy_j_estimate_per_task)} J ({low}{NONE}{high}), estimate"
+
+
+def _resolved(value: float | None, unit: str, note: str) -> str:
+    return _TOO_COARSE if value is None and note == INSUFFICIENT else fmt.quantity(value, unit)
 
 
 def _net_per_solved(paradigm: ParadigmSummary) -> str:

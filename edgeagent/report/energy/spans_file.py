@@ -67,5 +67,7 @@ def _lines(total: TotalAttribution, energy: TaskEnergy) -> Iterator[tuple[object
 
 
 def _figure(pool: Pool) -> tuple[object, str]:
+    if pool.duration_ns == 0:  # its children leave nothing
+        return 0.0, SourceState.OK.value
     joules = pool.energy_j
     return ("", INSUFFICIENT) if joules is None else (joules, SourceState.OK.value)

@@ -83,10 +83,17 @@ def test_markdown_tells_sources_sums_and_holes(runs) -> None:
 
 def test_reason_for_missing_net_energy_is_told(runs) -> None:
     summary = summarize(_both_meters(day(runs, after_w=2.5)))
-    sentence = "module: no net energy, because idle power drifted by +25.0%"
+    sentence = "module: no net energy, because idle power drifted by +25.0 %"
     assert sentence in tradeoff_markdown(summary)
     assert sentence in _terminal(summary)
     assert _cells(energy_rows(summary))["Net, per task"] == ("not measured", "not measured")
+
+
+def test_terminal_tells_what_the_run_came_to(runs) -> None:
+    text = _terminal(summarize(_both_meters(day(runs, tasks=2))))
+    # 2.5 * 68.4 J per task, twice; 5 s of 2 W twice; 0.73 s of 3 W four times.
+    assert "The whole run took 371 J: task runs 342 J, idle baselines 20.0 J, between them" in text
+    assert "Idle power: 2.00 W before, 2.00 W after." in text
 
 
 def test_recommendation_says_joules_only_where_they_were_measured(runs) -> None:
@@ -128,6 +135,7 @@ def test_every_span_is_in_the_table_for_other_programs(runs) -> None:
     root, prefill, *_ = lines
     assert float(root["energy_j"]) == pytest.approx(TASK_J, rel=0.01)
     assert float(prefill["own_energy_j"]) == pytest.approx(18.0, rel=0.01)
+    assert (root["own_energy_j"], root["own_state"]) == ("0.0", "ok")
     assert (lines[3]["kind"], lines[3]["own_state"]) == ("tool", "insufficient_resolution")
     assert lines[3]["own_energy_j"] == ""
 
