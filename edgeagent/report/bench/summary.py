@@ -85,7 +85,7 @@ def _cell(
     else:
         summary = summary.model_copy(update={"ttft_s": _ttft(rounds, seed)})
     needed = _needed(record, cell)
-    if needed is None:
+    if needed is None or _drafted(rounds):  # a guessed token is not a step of the model
         return summary
     byte_count, op_count = needed
 
@@ -114,6 +114,11 @@ def _cell(
             "bound": _bound(byte_count, op_count, limits),
         }
     )
+
+
+def _drafted(rounds: Iterable[CellRecord]) -> int:
+    """Tokens that speculation guessed."""
+    return sum(reading.drafted for found in rounds for reading in found.readings)
 
 
 def _needed(record: BenchRecord, cell: Cell) -> tuple[float, float] | None:
@@ -187,6 +192,13 @@ def _notes(record: BenchRecord, cells: Sequence[CellSummary]) -> Iterable[str]:
         rounds = len({found.round for found in record.cells})
         yield f"The benchmark ended early, in round {rounds} of {record.config.repeat}."
     yield from _of_the_machine(record)
+    if drafted := _drafted(record.cells):
+        right = sum(r.accepted for found in record.cells for r in found.readings) / drafted
+        yield (
+            f"Tokens were guessed ahead ({100 * right:.0f} % of the guesses were right). What a "
+            "model makes of random prompts repeats itself, so this decode speed is no promise for "
+            "texts; `edgeagent profile` measures those."
+        )
     if record.energy_source is not None:
         coarse = [cell.cell.label for cell in cells if cell.energy_j_per_token is None]
         if coarse:

@@ -232,6 +232,18 @@ def test_what_a_reader_must_know(changes: dict[str, object], word: str) -> None:
     assert not any(word in note for note in summarize_bench(bench_record()).notes)
 
 
+def test_guessed_tokens_are_no_steps_of_the_model() -> None:
+    guessed = steps(40, 1, 1, 40).model_copy(update={"drafted": 4, "accepted": 2})
+    summary = summarize_bench(
+        bench_record(cells=(cell(0, DECODE, guessed), cell(0, PROMPT, prompt(9, 9))))
+    )
+    prefill, decode = by_kind(summary)
+    assert decode.tpot_s is not None
+    assert (decode.mbu, decode.mfu, decode.bound) == (None, None, None)
+    assert prefill.mfu is not None
+    assert any("50 % of the guesses were right" in note for note in summary.notes)
+
+
 def test_an_answer_without_a_token_is_no_figure() -> None:
     text = Cell(kind="text", tokens=8, prompt=(1, 2))
     silent = cell(0, text, Reading(t0_ns=0, t1_ns=5, prefill_ns=5))
