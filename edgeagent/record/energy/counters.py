@@ -22,6 +22,10 @@ more. It bounds how much energy can hide between two readings."""
 _UPDATE_S = 0.1
 """Counters move in steps; a step may fall between two readings that are closer together."""
 
+_LEAST_INTERVAL_S = 0.001
+"""RAPL, the fastest energy counter that is known, moves about once a millisecond; what is read at
+the edge of a span may be that old."""
+
 _MAX_ROUNDS = 16
 
 
@@ -70,7 +74,7 @@ def counter_curve(
         code=pieces.code,
         read_ns=t_ns,
         half_width_ns=readings.width_ns // 2,
-        update_ns=round((info.interval_s or 0.0) * NS_PER_S),
+        update_ns=round(max(info.interval_s or 0.0, _LEAST_INTERVAL_S) * NS_PER_S),
         step_nj=(info.resolution or 0.0) * NS_PER_S,
     )
 

@@ -181,6 +181,13 @@ def test_edges_tell_how_far_readings_are() -> None:
     assert window(found, 0.3, 1.9).edge_ns.tolist() == [400_000_000 + 2 * 1000 + 2 * 20_000_000]
 
 
+def test_short_windows_are_not_resolved_by_a_counter_that_moves_once_a_millisecond() -> None:
+    """Readings lie exactly at the edges, but each may be a millisecond old."""
+    found = curve((0, 0), (1, 10), (1.015, 10.15), (1.045, 10.45), (2, 20), width_ns=0)
+    assert not window(found, 1, 1.015).pool(0).is_resolved
+    assert window(found, 1.015, 1.045).pool(0).is_resolved
+
+
 def stepping(edges_ns: np.ndarray | None) -> EnergyCurve:
     """5 W until 2.03 s, then 20 W, read every 0.1 s; nobody read at the step."""
     samples = [
