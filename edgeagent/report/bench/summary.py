@@ -195,9 +195,8 @@ def _notes(record: BenchRecord, cells: Sequence[CellSummary]) -> Iterable[str]:
     if drafted := _drafted(record.cells):
         right = sum(r.accepted for found in record.cells for r in found.readings) / drafted
         yield (
-            f"Tokens were guessed ahead ({100 * right:.0f} % of the guesses were right). What a "
-            "model makes of random prompts repeats itself, so this decode speed is no promise for "
-            "texts; `edgeagent profile` measures those."
+            f"Tokens were guessed ahead ({100 * right:.0f} % of the guesses were right). On random "
+            "prompts that says nothing about texts, which `edgeagent profile` measures."
         )
     if record.energy_source is not None:
         coarse = [cell.cell.label for cell in cells if cell.energy_j_per_token is None]
