@@ -15,6 +15,7 @@ from edgeagent.meter.energy.hwmon import discover_hwmon
 from edgeagent.meter.energy.jetson import discover_jetson
 from edgeagent.meter.energy.nvml import discover_nvml
 from edgeagent.meter.energy.rpi_pmic import discover_rpi_pmic
+from edgeagent.meter.energy.windows_battery import discover_windows_battery
 from edgeagent.meter.host.attributes import system_of
 from edgeagent.meter.host.sources import discover_host
 from edgeagent.meter.memory.process import discover_process
@@ -55,8 +56,8 @@ def _linux(tree: SystemTree) -> Discovery:
     )
 
 
-def _windows(tree: SystemTree) -> Discovery:
-    return Discovery.union((discover_emi(), discover_battery(tree)))
+def _windows(_tree: SystemTree) -> Discovery:
+    return Discovery.union((discover_emi(), discover_windows_battery()))
 
 
 def _macos(_tree: SystemTree) -> Discovery:
