@@ -32,7 +32,7 @@ TURN = (
 
 TASK_S = sum(length_s for _, length_s, _ in TURN)
 TASK_J = sum(length_s * power_w for _, length_s, power_w in TURN)
-PREFILL_TOKENS, DECODED_TOKENS = 40, 30
+PREFILL_TOKENS, DECODED_TOKENS, FORCED_TOKENS = 40, 30, 5
 
 MODULE = SourceInfo(
     source="ina3221:VDD_IN",
@@ -121,7 +121,11 @@ class World:
         for index, (kind, length_s, power_w) in enumerate(TURN):
             t0_ms, t1_ms = self.spend(length_s * scale, power_w)
             tokens_in = PREFILL_TOKENS + 10 if kind is SpanKind.PREFILL else 0
-            times = np.linspace(t0_ms, t1_ms, DECODED_TOKENS) if kind is SpanKind.DECODE else ()
+            times = (
+                np.linspace(t0_ms, t1_ms, DECODED_TOKENS + FORCED_TOKENS)
+                if kind is SpanKind.DECODE
+                else ()
+            )
             spans.append(
                 self.runs.span(
                     index + 1,
@@ -132,6 +136,7 @@ class World:
                     agent="solver" if index > 1 else "planner",
                     tokens_in=tokens_in,
                     cached=10 if tokens_in else 0,
+                    forced=FORCED_TOKENS if kind is SpanKind.DECODE else 0,
                     token_ms=times,
                 )
             )

@@ -20,10 +20,12 @@ from energy_world import (
 
 from edgeagent.clock import NS_PER_S
 from edgeagent.record.energy import Invalid
+from edgeagent.record.run import SampleBatch
 from edgeagent.record.samples import Scope, SourceState
 from edgeagent.report.energy.attribution import attribute, phase_of
 from edgeagent.report.energy.run import energy_of_run
 from edgeagent.report.metrics import task_metrics
+from edgeagent.report.sessions import make_sessions, session_of
 from edgeagent.report.summary import summarize
 
 
@@ -333,3 +335,28 @@ def test_differences_and_intervals_are_over_tasks(runs) -> None:
     interval = single.energy.energy_j_per_task_interval
     assert interval.low <= single.energy.energy_j_per_task <= interval.high
     assert "energy" not in summary.recommendation.reason
+
+
+def test_an_outside_recording_of_a_whole_day_does_not_blur_sessions(runs) -> None:
+    """It covers both sessions; which of them a task run belongs to, the device's readings tell."""
+
+    def batch(info, session: int, *times_s: float):
+        return SampleBatch(
+            config=runs.config(),
+            session=session,
+            sources=(info,),
+            samples=tuple(sample(info, t_s, 5.0) for t_s in times_s),
+            largest_gap_ns=0,
+        )
+
+    wall = MODULE.model_copy(update={"source": "external:plug", "total": "wall"})
+    sessions = make_sessions(
+        device=[batch(package(), 0, 10.0, 20.0), batch(package(), 1, 40.0, 50.0)],
+        external=[batch(wall, 0, 0.0, 100.0), batch(wall, 1, 0.0, 100.0)],
+        baselines=[],
+    )
+    found = session_of(sessions, 42 * NS_PER_S, 43 * NS_PER_S)
+    assert found is not None
+    assert found.number == 1
+    assert set(found.samples) == {"rapl:package-0", "external:plug"}
+    assert session_of(sessions, 30 * NS_PER_S, 31 * NS_PER_S) is None
