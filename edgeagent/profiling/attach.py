@@ -17,7 +17,8 @@ import numpy as np
 
 from edgeagent.clock import NS_PER_S, to_seconds
 from edgeagent.errors import ConfigError, RunDataError
-from edgeagent.meter.external.alignment import Alignment, Floats, PulseGroup, align
+from edgeagent.meter.external.alignment import Alignment, PulseGroup, align
+from edgeagent.meter.external.correlation import Floats
 from edgeagent.meter.external.power_csv import PowerSeries, read_power_csv
 from edgeagent.record import jsonl
 from edgeagent.record.atomic import write_text

@@ -13,14 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeagent.errors import ConfigError
-
-Floats: TypeAlias = NDArray[np.float64]
+from edgeagent.meter.external.correlation import Floats, correlate, on_grid
 
 MIN_CORRELATION = 0.7
 """Pulses twice as high as the standard deviation of the noise around them still reach it."""
@@ -40,7 +37,6 @@ UNKNOWN_SKEW = 100e-6
 MAX_INTERVAL_S = 1.25
 """The shortest part of the pattern lasts a second."""
 
-_MIN_COVERAGE = 0.8
 _GRID_S = (0.05, 0.3)
 _SEPARATE_S = 0.75
 """Peaks closer together than this are the same place."""
@@ -162,11 +158,11 @@ class _Curve:
     @classmethod
     def of(cls, t_s: Floats, power_w: Floats, group: PulseGroup, interval_s: float) -> _Curve:
         step_s = min(max(interval_s / 4, _GRID_S[0]), _GRID_S[1])
-        values, valid = _on_grid(t_s, power_w, step_s, interval_s)
+        values, valid = on_grid(t_s, power_w, step_s, interval_s)
         length = math.floor((group.t1_s - group.t0_s) / step_s) + 1
         moments = group.t0_s + step_s * np.arange(length, dtype=np.float64)
         pattern = group.load(moments, max(interval_s, step_s))
-        return cls(group, float(t_s[0]), step_s, _correlate(values, valid, pattern))
+        return cls(group, float(t_s[0]), step_s, correlate(values, valid, pattern))
 
     def peaks(self) -> list[tuple[float, float]]:
         """Return correlation and time of the best places, best first."""
@@ -191,43 +187,6 @@ class _Curve:
         if self.correlation[best] <= -1.0:
             return None  # too few readings there
         return float(self.correlation[best]), self.first_s + best * self.step_s
-
-
-def _on_grid(
-    t_s: Floats, power_w: Floats, step_s: float, interval_s: float
-) -> tuple[Floats, Floats]:
-    """Return the recording at even steps, and 1 where it has readings, 0 in holes."""
-    count = math.floor((t_s[-1] - t_s[0]) / step_s) + 1
-    moments = t_s[0] + step_s * np.arange(count)
-    values = np.interp(moments, t_s, power_w)
-    if interval_s < step_s:  # several readings per step: their mean, or noise would pass
-        index = np.minimum(np.rint((t_s - t_s[0]) / step_s).astype(np.int64), count - 1)
-        readings = np.bincount(index, minlength=count)
-        sums = np.bincount(index, weights=power_w, minlength=count)
-        values = np.where(readings > 0, sums / np.maximum(readings, 1), values)
-    after = np.clip(np.searchsorted(t_s, moments), 1, len(t_s) - 1)
-    hole = t_s[after] - t_s[after - 1] > 3 * interval_s + step_s
-    return values - values.mean(), np.where(hole, 0.0, 1.0)
-
-
-def _correlate(values: Floats, valid: Floats, pattern: Floats) -> Floats:
-    """Return the normalised correlation at every shift, -1 where there are too few readings."""
-    if len(values) < len(pattern):
-        return np.empty(0)
-
-    def total(series: Floats, weights: Floats) -> Floats:
-        return np.correlate(series, weights, mode="valid")
-
-    ones = np.ones_like(pattern)
-    count = total(valid, ones)
-    sum_v, sum_vv = total(valid * values, ones), total(valid * values**2, ones)
-    sum_p, sum_pp = total(valid, pattern), total(valid, pattern**2)
-    sum_vp = total(valid * values, pattern)
-    spread = (count * sum_vv - sum_v**2) * (count * sum_pp - sum_p**2)
-    floor = 1e-12 * max(float(np.abs(spread).max()), 1e-300)
-    usable = (count >= _MIN_COVERAGE * len(pattern)) & (spread > floor)
-    product = count * sum_vp - sum_v * sum_p
-    return np.where(usable, product / np.sqrt(np.where(usable, spread, 1.0)), -1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeagent.meter.external.alignment import Floats, PulseGroup
+from edgeagent.meter.external.alignment import PulseGroup
+from edgeagent.meter.external.correlation import Floats
 from edgeagent.meter.external.load_pulse import PATTERNS, Position
 
 IDLE_W, BUSY_W = 4.0, 9.0

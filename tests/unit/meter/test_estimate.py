@@ -34,7 +34,10 @@ def test_the_line_between_idle_and_busy() -> None:
     found = estimate_energy(shares, LIMITS, 0, 3 * S)
     assert found is not None
     assert found.energy_j_estimate == pytest.approx(9.0 + 2 * 14.0)
-    assert (found.low_j, found.high_j) == (pytest.approx(12.0), pytest.approx(14.0 + 2 * 1.4 * 14.0))
+    assert (found.low_j, found.high_j) == (
+        pytest.approx(12.0),
+        pytest.approx(14.0 + 2 * 1.4 * 14.0),
+    )
     part = estimate_energy(shares, LIMITS, S // 2, 2 * S)
     assert part is not None
     assert part.energy_j_estimate == pytest.approx(4.5 + 14.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeagent.clock import now_ns
-from edgeagent.meter.external.alignment import Floats
+from edgeagent.meter.external.correlation import Floats
 from edgeagent.meter.external.load_pulse import PATTERNS, make_pulses
 
 
