@@ -22,7 +22,7 @@ from edgeagent import __version__
 from edgeagent.cli.sensors import SourceReading, read_all, readings
 from edgeagent.config.devices import DeviceFacts, list_devices, matching_devices
 from edgeagent.config.paths import home_dir, packages_dir, sources_dir
-from edgeagent.meter.discover import discover
+from edgeagent.meter.discover import discover, not_here
 from edgeagent.meter.host.facts import HostFact, cpu_name, host_facts
 from edgeagent.meter.host.identity import device_facts
 from edgeagent.meter.host.preflight import preflight
@@ -140,7 +140,7 @@ def diagnose() -> Diagnosis:
         host=host_facts(),
         home=str(home_dir()),
         disk_free_bytes=disk_free_bytes(home_dir()),
-        sources=found.sources,
+        sources=(*found.sources, *not_here(found)),
         cached=cached_files(),
         device=device_name(device_facts()),
         state=state,

@@ -203,7 +203,7 @@ def replay(path: Path) -> Replayed:
     from edgeagent.cli.sensors import readings
     from edgeagent.meter.capture.file import load_capture
     from edgeagent.meter.capture.replay import Replay
-    from edgeagent.meter.discover import discover
+    from edgeagent.meter.discover import discover, not_here
     from edgeagent.meter.host.identity import device_facts
     from edgeagent.meter.host.preflight import preflight
     from edgeagent.meter.host.state import take_host_state
@@ -211,6 +211,7 @@ def replay(path: Path) -> Replayed:
     capture = load_capture(path)
     with Replay(capture) as playing:
         found = discover(playing.pid, playing.tree)
+        absent = not_here(found, playing.tree)
         played = playing.play(found.meters)
         facts = device_facts(playing.tree, capture.machine)
         playing.t_s = 0.0
@@ -227,7 +228,7 @@ def replay(path: Path) -> Replayed:
                 "remedy": info.remedy.replace(root, ""),
             }
         )
-        for info in found.sources
+        for info in (*found.sources, *absent)
     )
     # The number of cores is asked of the running system, which is not this one.
     state = state.model_copy(update={"cores_online": None, "cores_usable": None})

@@ -43,6 +43,53 @@ def discover(pid: int, tree: SystemTree = THIS_MACHINE) -> Discovery:
     )
 
 
+def not_here(found: Discovery, tree: SystemTree = THIS_MACHINE) -> tuple[SourceInfo, ...]:
+    """Return the kinds of sources that edgeagent reads on such a system and that are not there.
+
+    Runs do not record them: what a machine does not have explains nothing. The doctor shows them,
+    so that nobody wonders whether they were looked for.
+
+    Args:
+        found: What `discover` returned.
+        tree: The system's files.
+    """
+    names = [info.source for info in found.sources]
+    return tuple(
+        SourceInfo(
+            source=shown,
+            quantity=quantity,
+            kind=SampleKind.COUNTER if quantity == "energy_j" else SampleKind.SAMPLED,
+            scope=scope,
+            state=SourceState.ABSENT,
+            reason=reason,
+        )
+        for prefix, shown, quantity, scope, reason in _KINDS.get(system_of(tree), ())
+        if not any(name.startswith(prefix) for name in names)
+    )
+
+
+_Kind = tuple[str, str, str, Scope, str]
+
+_KINDS: Mapping[str, tuple[_Kind, ...]] = {
+    "linux": (
+        (
+            "ina",
+            "ina3221",
+            "power_w",
+            Scope.MODULE,
+            "No power monitor of a Jetson is bound.",
+        ),
+        ("battery", "battery:discharge", "power_w", Scope.SYSTEM, "No battery feeds this machine."),
+        ("hwmon", "hwmon", "power_w", Scope.RAIL, "No chip known to measure power is here."),
+        ("nvml", "nvml:gpu", "energy_j", Scope.MODULE, "No NVIDIA driver is loaded."),
+        ("pmic", "pmic:supplies", "power_w", Scope.RAIL, "This is no Raspberry Pi 5."),
+        ("npu", "npu:busy", "busy_s", Scope.RAIL, "No NPU driver is loaded."),
+    ),
+    "win32": (("nvml", "nvml:gpu", "energy_j", Scope.MODULE, "No NVIDIA driver is installed."),),
+}
+"""Start of the sources' names, how to show it, quantity, scope, and why there is none."""
+
+
 def _linux(tree: SystemTree) -> Discovery:
     return Discovery.union(
         (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sensor_trees import INTEL_CPUINFO, VM_CPUINFO, intel_laptop, write
 
-from edgeagent.meter.discover import discover
+from edgeagent.meter.discover import discover, not_here
 from edgeagent.meter.host.virtual import cpu_flags, virtual_machine
 from edgeagent.meter.tree import SystemTree
 from edgeagent.record.samples import SourceState
@@ -68,3 +68,15 @@ def test_virtual_machines(tmp_path: Path, files: dict[str, str], expected: bool 
 def test_arm_features_count_as_flags(tmp_path: Path) -> None:
     write(tmp_path / "proc/cpuinfo", "processor\t: 0\nFeatures\t: fp asimddp i8mm")
     assert cpu_flags(SystemTree(tmp_path)) == {"fp", "asimddp", "i8mm"}
+
+
+def test_kinds_of_sensors_that_are_not_there_are_named_once(tmp_path: Path) -> None:
+    laptop = intel_laptop(tmp_path)
+    found = discover(os.getpid(), laptop)
+    absent = {info.source: info for info in not_here(found, laptop)}
+    assert {"ina3221", "nvml:gpu", "npu:busy"} <= absent.keys()
+    assert not absent.keys() & {info.source for info in found.sources}
+    assert not any(name.startswith("battery") for name in absent)  # it has one
+    for info in absent.values():
+        assert info.state is SourceState.ABSENT
+        assert info.reason
