@@ -10,6 +10,7 @@ from statistics import median
 from edgeagent.record import jsonl
 from edgeagent.record.reference import REFERENCE_NAME, ReferenceRecord
 from edgeagent.record.run import RunConfig
+from edgeagent.record.samples import Scope
 from edgeagent.report.comparison.model import (
     Comparison,
     MachineShift,
@@ -18,6 +19,7 @@ from edgeagent.report.comparison.model import (
     RunComparison,
 )
 from edgeagent.report.comparison.statistics import LogShift, paired_shift, unpaired_shift
+from edgeagent.report.energy.run import headline_key
 from edgeagent.report.load import Run, load_run
 from edgeagent.report.metrics import TaskMetrics, task_metrics
 from edgeagent.report.model import Interval, Verdict
@@ -96,10 +98,13 @@ def _compare_paradigm(
     name: str, other: _Measured, reference: _Measured, machine: Sequence[LogShift]
 ) -> ParadigmComparison:
     here, there = other.metrics[name], reference.metrics[name]
+    figures = dict(_FIGURES)
+    if _measured_scope(other.run) != _measured_scope(reference.run):
+        del figures["energy_j"]
     keys = sorted(here.keys() & there.keys(), key=lambda key: there[key].task.order)
     found = {
         figure: _compare_figure([(read(here[key]), read(there[key])) for key in keys], machine)
-        for figure, read in _FIGURES.items()
+        for figure, read in figures.items()
     }
     memory = [measured.run.cold.get(name) for measured in (other, reference)]
     peaks = [record.rss_peak_bytes for record in memory if record is not None]
@@ -198,4 +203,16 @@ def _notes(
         )
     if config.suite_sha256 != first.suite_sha256:
         notes.append("The suites differ; only tasks with the same name are compared.")
+    here, there = _measured_scope(other.run), _measured_scope(reference.run)
+    if here is not None and there is not None and here != there:
+        notes.append(
+            f"Energy is that of the {here[0]} here and of the {there[0]} in the reference, so it "
+            "is not compared."
+        )
     return notes
+
+
+def _measured_scope(run: Run) -> tuple[str, Scope] | None:
+    """Return what the energy figures of a run cover, `None` without any."""
+    key = headline_key(run)
+    return None if key is None else (key.name, key.scope)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from pathlib import Path
 
 import pytest
 from energy_world import MODULE, TASK_J, World, day, failure, package
@@ -15,6 +16,7 @@ from edgeagent.clock import NS_PER_S
 from edgeagent.errors import EdgeAgentError
 from edgeagent.record.run import SAMPLES_NAME
 from edgeagent.report import Summary, load_run, summarize, write_report
+from edgeagent.report.comparison.compare import compare_runs
 from edgeagent.report.energy.rows import energy_rows
 from edgeagent.report.markdown import tradeoff_markdown
 from edgeagent.report.table import tradeoff_rows
@@ -145,6 +147,21 @@ def test_run_without_energy_has_no_section_and_no_file(runs, no_package) -> None
     summary = write_report(folder)
     assert "## Energy" not in tradeoff_markdown(summary)
     assert not (folder / "energy.csv").exists()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_runs_are_compared_by_energy_only_if_it_covers_the_same(
+    runs, tmp_path: Path, same: bool
+) -> None:
+    folders = []
+    for name, source in (("first", MODULE), ("second", MODULE if same else package())):
+        world = day(type(runs)(tmp_path / name))
+        read = world.sampled if source is MODULE else world.counted
+        folders.append(world.run({source: read(source)}).folder)
+    (found,) = compare_runs(folders).runs
+    assert ("energy_j" in found.paradigms[0].ratios) is same
+    told = any("of the cpu here and of the module in the reference" in note for note in found.notes)
+    assert told is not same
 
 
 _NUMBERS = (
