@@ -25,16 +25,14 @@ _MAX_BYTES = 1 << 20
 class HeldFiles:
     """A `Reader` of `edgeagent.meter.tree` that keeps descriptors of kernel files open.
 
-    Only files below the folders given are held: others may be replaced by a new file of the same
-    name, which a descriptor would never see. A file is held from its second reading on, so that a
-    discovery, which looks at hundreds of files once, does not keep them all. A descriptor that
-    fails is closed, and the next reading opens the file again: hardware that was unplugged and
-    came back is found.
+    A file is held from its second reading on, so that a discovery, which looks at hundreds of files
+    once, does not keep them all. A descriptor that fails is closed, and the next reading opens the
+    file again: hardware that was unplugged and came back is found. Files that are not the kernel's
+    may be replaced by a new one of the same name; then the old one has no name any more.
     """
 
-    def __init__(self, folders: tuple[Path, ...] = (Path("/sys"), Path("/proc"))) -> None:
-        """Hold files below `folders`."""
-        self._prefixes = tuple(f"{folder.as_posix()}/" for folder in folders)
+    def __init__(self) -> None:
+        """Hold nothing yet."""
         self._held: dict[Path, int] = {}
         self._seen: set[Path] = set()
 
@@ -45,17 +43,28 @@ class HeldFiles:
             if path not in self._seen or not hasattr(os, "pread"):
                 self._seen.add(path)
                 return read_text(path)
-            if len(self._held) >= MAX_HELD or not path.as_posix().startswith(self._prefixes):
+            if len(self._held) >= MAX_HELD:
                 return read_text(path)
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-            self._held[path] = descriptor
+            descriptor = self._open(path)
         try:
+            if os.fstat(descriptor).st_nlink == 0:
+                self._drop(path)
+                descriptor = self._open(path)
             return _read_from_start(descriptor)
         except OSError:
-            del self._held[path]
+            self._drop(path)
+            raise
+
+    def _open(self, path: Path) -> int:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._held[path] = descriptor
+        return descriptor
+
+    def _drop(self, path: Path) -> None:
+        descriptor = self._held.pop(path, None)
+        if descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-            raise
 
     def __len__(self) -> int:
         """Return how many files are held."""
@@ -63,10 +72,8 @@ class HeldFiles:
 
     def close(self) -> None:
         """Close every descriptor; the object stays usable."""
-        while self._held:
-            _, descriptor = self._held.popitem()
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        for path in tuple(self._held):
+            self._drop(path)
 
 
 def _read_from_start(descriptor: int) -> str:

@@ -10,7 +10,7 @@ from edgeagent.clock import NS_PER_S, now_ns, to_seconds
 from edgeagent.meter.protocol import Discovery, Meter, MeterError
 from edgeagent.meter.sampler.failures import FailureLog
 from edgeagent.meter.sampler.job import SamplerJob, SamplerSummary
-from edgeagent.meter.sampler.pace import Grid, SourcePace, Thrift
+from edgeagent.meter.sampler.pace import WAKE_NS, Grid, SourcePace, Thrift
 from edgeagent.meter.sampler.stop import Stop
 from edgeagent.record import jsonl
 from edgeagent.record.run import SampleBatch
@@ -18,6 +18,8 @@ from edgeagent.record.samples import ReadFailure, Sample, SourceState
 
 BATCH_NS = NS_PER_S
 """A batch is written about once a second: a crash loses no more than that."""
+
+_ASK_BATCHES = 5
 
 _FINE_CLOCK_S = 1e-4
 """Windows counts a thread's time in steps of 16 ms: too coarse for one reading."""
@@ -59,7 +61,7 @@ class SamplingLoop:
         self._accounted = Stopwatch()
 
     def run(self, stop: Stop, is_alive: Callable[[], bool], on_ready: Callable[[], None]) -> None:
-        """Sample until `stop` is set or `is_alive` (asked once a batch) says no.
+        """Sample until `stop` is set or `is_alive` (asked now and then) says no.
 
         `on_ready` is called behind the first readings, and the last ones are taken behind the
         stop: so every moment in between has a reading before and a reading after it. Only sources
@@ -68,8 +70,12 @@ class SamplingLoop:
         Raises:
             ResourceError: A batch could not be written; those before it are whole.
         """
-        self._tick(self._grid.origin_ns)
-        self._thrift.expect((pace for _, pace in self._lanes), self._grid.base_ns)
+        followers = self._tick(self._grid.origin_ns)
+        self._thrift.expect(self._expected_share)
+        for meter, pace in self._lanes:
+            pace.succeeded(self._grid.origin_ns, meter.min_interval_s, self._thrift.stretch)
+        for follower, leader in followers:
+            follower.follow(leader)
         on_ready()
         self._accounted = Stopwatch()  # what came before belongs to the start
         batch_ns = now_ns()
@@ -79,9 +85,11 @@ class SamplingLoop:
                 break
             self._tick(tick_ns)
             if now_ns() - batch_ns >= BATCH_NS:
+                has_failed = bool(self._pending_failures)
                 self._flush()
                 batch_ns = now_ns()
-                if not is_alive():
+                # Asking costs as much as ten readings, and those of a process that is gone fail.
+                if (has_failed or self._batches % _ASK_BATCHES == 0) and not is_alive():
                     break
         for meter, pace in self._lanes:
             if pace.is_worth_a_last_look:
@@ -102,6 +110,10 @@ class SamplingLoop:
             error=error,
         )
 
+    def _expected_share(self, stretch: float) -> float:
+        shares = (pace.cost_share(meter.min_interval_s, stretch) for meter, pace in self._lanes)
+        return sum(shares) + WAKE_NS / self._grid.base_ns
+
     def _next_tick(self) -> int:
         """Return when to wake up: as soon as a source is due, at least once a batch.
 
@@ -111,7 +123,9 @@ class SamplingLoop:
         due_ns = min((pace.due_ns for _, pace in self._lanes), default=next_ns + BATCH_NS)
         return max(next_ns, min(due_ns, self._grid.after(next_ns + BATCH_NS, self._grid.base_ns)))
 
-    def _tick(self, tick_ns: int) -> None:
+    def _tick(self, tick_ns: int) -> list[tuple[SourcePace, SourcePace]]:
+        """Read what is due; return the paces that follow another one, with that one."""
+        followers = []
         looks: dict[tuple[int, int], SourcePace] = {}
         for meter, pace in self._lanes:
             if pace.due_ns <= tick_ns:
@@ -120,6 +134,8 @@ class SamplingLoop:
                     leader = looks.setdefault((sample.t_ns, sample.width_ns), pace)
                     if leader is not pace:
                         pace.follow(leader)
+                        followers.append((pace, leader))
+        return followers
 
     def _read(self, meter: Meter, pace: SourcePace, tick_ns: int) -> Sample | None:
         source = meter.info.source

@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _sample(job: SamplerJob, stop: Stop, is_alive: Callable[[], bool]) -> int:
-    tree = SystemTree(read=HeldFiles()) if job.root is None else SystemTree(Path(job.root))
+    tree = SystemTree(Path(job.root or "/"), HeldFiles())
     discovery = discover(job.pid, tree)
     loop = SamplingLoop(job, discovery)
     gc.freeze()  # what is there now stays; collections need not look at it every few seconds

@@ -15,7 +15,7 @@ moves to a longer interval of the series:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from edgeagent.clock import NS_PER_S
 from edgeagent.record.samples import SourceInfo, SourceState
@@ -33,6 +33,7 @@ RETRY_S = 5.0
 """A source that does not come back is asked this rarely."""
 
 MAX_STRETCH = 16.0
+_STRETCHES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 
 _ENERGY_SUFFIXES = ("_j", "_w")
 _ENERGY_HEAD_START = 4.0
@@ -44,7 +45,7 @@ _PATIENCE = 5
 _SMOOTHING = 0.3
 
 _DEAR_NS = 1_000_000
-_WAKE_NS = 100_000
+WAKE_NS = 100_000
 """Waking up costs about this much processor time, whatever is read then (measured: 0.08 to 0.2 ms
 in a virtual machine)."""
 
@@ -90,10 +91,9 @@ class SourcePace:
         self.due_ns = grid.origin_ns
         self.interval_ns = 0
 
-    @property
-    def cost_share(self) -> float:
-        """Share of one core that the readings of this source cost at its present interval."""
-        return self._cost_ns / self.interval_ns if self.interval_ns else 0.0
+    def cost_share(self, min_interval_s: float, stretch: float) -> float:
+        """Return the share of one core that this source would cost with a given stretch."""
+        return self._cost_ns / self._grid.interval_ns(self._wanted_ns(min_interval_s, stretch))
 
     @property
     def is_worth_a_last_look(self) -> bool:
@@ -153,10 +153,15 @@ class Thrift:
         self.largest_stretch = 1.0
         self._share: float | None = None
 
-    def expect(self, paces: Iterable[SourcePace], base_ns: int) -> None:
-        """Begin with the stretch that the first readings suggest, instead of finding it later."""
-        share = sum(pace.cost_share for pace in paces) + _WAKE_NS / base_ns
-        self.stretch = min(MAX_STRETCH, max(1.0, share / self._limit))
+    def expect(self, share_with: Callable[[float], float]) -> None:
+        """Begin with the stretch that the first readings suggest, instead of finding it later.
+
+        Args:
+            share_with: Returns the share of one core that a stretch is expected to cost.
+        """
+        self.stretch = next(
+            (stretch for stretch in _STRETCHES if share_with(stretch) <= self._limit), MAX_STRETCH
+        )
         self.largest_stretch = self.stretch
 
     def account(self, cpu_s: float, wall_s: float) -> None:

@@ -123,7 +123,7 @@ posix_only = pytest.mark.skipif(not hasattr(os, "pread"), reason="needs pread")
 @posix_only
 def test_a_held_file_shows_new_values_and_is_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "energy_uj"
-    read = HeldFiles((tmp_path,))
+    read = HeldFiles()
     for text in ("1\n", "22\n", "3\n", "x" * 100_000, "y" * 4096, ""):
         path.write_text(text)
         assert read(path) == text
@@ -134,8 +134,8 @@ def test_a_held_file_shows_new_values_and_is_read_whole(tmp_path: Path) -> None:
 
 
 @posix_only
-def test_files_that_may_be_replaced_are_not_held(tmp_path: Path) -> None:
-    read = HeldFiles((tmp_path / "sys",))
+def test_a_file_that_is_replaced_by_another_one_is_seen(tmp_path: Path) -> None:
+    read = HeldFiles()
     path = tmp_path / "var" / "status"
     path.parent.mkdir()
     for text in ("pmode:0000", "pmode:0002", "pmode:0003"):
@@ -143,6 +143,10 @@ def test_files_that_may_be_replaced_are_not_held(tmp_path: Path) -> None:
         other.write_text(text)
         other.replace(path)
         assert read(path) == text
+        assert read(path) == text
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        read(path)
     assert len(read) == 0
 
 
@@ -152,7 +156,7 @@ def test_a_held_file_that_fails_is_opened_again(
 ) -> None:
     path = tmp_path / "energy_uj"
     path.write_text("1")
-    read = HeldFiles((tmp_path,))
+    read = HeldFiles()
     assert [read(path), read(path)] == ["1", "1"]
 
     def gone(descriptor: int, count: int, offset: int) -> bytes:
