@@ -39,6 +39,9 @@ _ENERGY_SUFFIXES = ("_j", "_w")
 _ENERGY_HEAD_START = 4.0
 """Energy and power are stretched only by what goes beyond this factor."""
 
+_MOST_ENERGY_STRETCH = 2.0
+"""Integration does not bridge holes of more than five usual intervals; stay far below that."""
+
 _PATIENCE = 5
 """Failures in a row that may be a hiccup (EAGAIN, ENODATA), so the pace stays as it is."""
 
@@ -134,7 +137,7 @@ class SourcePace:
 
     def _wanted_ns(self, min_interval_s: float, stretch: float) -> float:
         if self._is_energy:
-            stretch = max(1.0, stretch / _ENERGY_HEAD_START)
+            stretch = min(_MOST_ENERGY_STRETCH, max(1.0, stretch / _ENERGY_HEAD_START))
         affordable_ns = max(self._cost_ns / self._share, self._wait_ns / WAITING_SHARE)
         return max(self._grid.base_ns, min_interval_s * NS_PER_S, affordable_ns) * stretch
 

@@ -184,7 +184,7 @@ def test_points_that_were_missed_are_left_out() -> None:
 def test_memory_is_stretched_before_energy() -> None:
     grid = Grid(0, 100 * MS)
     memory, power = SourcePace(info("rss_bytes"), grid), SourcePace(info("power_w"), grid)
-    for stretch, memory_ms, power_ms in ((1, 100, 100), (4, 500, 100), (16, 2000, 500)):
+    for stretch, memory_ms, power_ms in ((1, 100, 100), (4, 500, 100), (16, 2000, 200)):
         memory.succeeded(0, 0.0, stretch)
         power.succeeded(0, 0.0, stretch)
         assert (memory.interval_ns // MS, power.interval_ns // MS) == (memory_ms, power_ms)
