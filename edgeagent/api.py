@@ -23,6 +23,7 @@ from edgeagent.agent.task import Silent
 from edgeagent.agent.tools.protocol import Tool
 from edgeagent.config.engine_choice import EngineChoice, given_engine
 from edgeagent.config.model import DEFAULT_MODEL
+from edgeagent.config.power import PowerRequest
 from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.config.suites import load_suite
@@ -161,6 +162,7 @@ def profile(
     suite: str | Path = "core",
     repeat: int = 1,
     protocol: Protocol | None = None,
+    power: PowerRequest | None = None,
     seed: int = DEFAULT_SEED,
     out: str | Path | None = None,
     engine: EngineConfig | None = None,
@@ -177,6 +179,7 @@ def profile(
         suite: Name of a shipped suite, or the path of one.
         repeat: Repetitions of every task with every paradigm; short for `Protocol(repeat=...)`.
         protocol: Repetitions, duration, warm-ups and rests; wins over `repeat`.
+        power: Outside meters, load pulses and estimates; `None` asks for none of them.
         seed: Seed of the order.
         out: Run folder, `None` to choose one below `runs/`.
         engine: Settings of the runtime, `None` as in `load`.
@@ -193,6 +196,7 @@ def profile(
         suite=load_suite(suite),
         paradigms=tuple(paradigms),
         protocol=protocol or Protocol(repeat=repeat),
+        power=power or PowerRequest(),
         seed=seed,
         engine=choice.config,
         engine_origin=choice.origin,

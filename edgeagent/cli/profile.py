@@ -17,6 +17,7 @@ from edgeagent.cli.options import (
     take,
 )
 from edgeagent.cli.package import get_package
+from edgeagent.cli.power_options import POWER_NAMES, power_options, power_request
 from edgeagent.cli.progress import ProgressDisplay, progress_display, quiet_option
 from edgeagent.cli.protocol_options import PROTOCOL_NAMES, protocol, protocol_options
 from edgeagent.config.model import DEFAULT_MODEL
@@ -48,6 +49,7 @@ Examples:
 )
 @click.option("--suite", default="core", show_default=True, help="A suite's name or folder.")
 @protocol_options
+@power_options
 @click.option(
     "--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Seed of the order of tasks."
 )
@@ -89,6 +91,7 @@ def command(
             suite=loaded_suite,
             paradigms=names,
             protocol=protocol(**take(options, PROTOCOL_NAMES)),
+            power=power_request(**take(options, POWER_NAMES)),
             seed=seed,
             engine=choice.config,
             engine_origin=choice.origin,

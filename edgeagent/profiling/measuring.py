@@ -9,6 +9,7 @@ from itertools import count
 
 from edgeagent.clock import now_ns, to_seconds, utc_now_iso
 from edgeagent.meter.discover import discover
+from edgeagent.meter.external.load_pulse import Position
 from edgeagent.meter.host.heat import temperature_c
 from edgeagent.meter.sampler.edges import EdgeReader
 from edgeagent.meter.sampler.held import HeldFiles
@@ -23,6 +24,7 @@ from edgeagent.profiling.protocol.baseline import (
 )
 from edgeagent.profiling.protocol.conditions import Conditions
 from edgeagent.profiling.protocol.cooling import cool_down
+from edgeagent.profiling.protocol.pulses import record_pulses
 from edgeagent.profiling.protocol.reference_load import ReferenceLoad
 from edgeagent.profiling.protocol.stopping import decide
 from edgeagent.profiling.run_folder import RunFolder, timing_of
@@ -70,15 +72,19 @@ class Measuring:
             self._on_progress(ProfileProgress("preflight", "", 1, 1, note=note))
         threads = int(config.engine_settings.get("intra_op_num_threads") or 1)
         with ReferenceLoad(config, folder.session, threads) as reference:
+            self._pulses("start")
             self._rest(BaselineWhen.BEFORE)
             self._repeat(reference)
             self._rest(BaselineWhen.AFTER)
+            self._pulses("end")
         conditions.end()
         return len(self._timings) - before
 
     def _rest(self, when: BaselineWhen) -> None:
         """Record an idle baseline, if the protocol asks for one."""
-        duration_s = baseline_s(self._settings.protocol.baseline_s, self._sources)
+        settings = self._settings
+        energy = settings.power.load_pulse or any(map(measures_energy, self._sources))
+        duration_s = baseline_s(settings.protocol.baseline_s, energy_is_measured=energy)
         if duration_s <= 0:
             return
 
@@ -90,6 +96,12 @@ class Measuring:
         window_ns = rest(duration_s, show)
         record = baseline_record(self._config, self._folder.session, when, window_ns)
         jsonl.append(self._folder.path / BASELINES_NAME, record)
+
+    def _pulses(self, position: Position) -> None:
+        """Mark the run in the recording of an external meter, if that was asked for."""
+        if self._settings.power.load_pulse:
+            folder = self._folder
+            record_pulses(folder.path, self._config, folder.session, position, self._on_progress)
 
     def _repeat(self, reference: ReferenceLoad) -> None:
         settings, protocol = self._settings, self._settings.protocol

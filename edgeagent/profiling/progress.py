@@ -11,7 +11,8 @@ class ProfileProgress:
     """How far a profile is.
 
     Attributes:
-        stage: `cold start`, `warm-up`, `preflight`, `idle baseline`, `cool-down` or `tasks`.
+        stage: `cold start`, `warm-up`, `preflight`, `load pulses`, `idle baseline`, `cool-down`
+            or `tasks`.
         detail: Current paradigm, and for tasks the current task.
         done: Finished parts of the stage.
         total: All parts of the stage, as far as they are known.

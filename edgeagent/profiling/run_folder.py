@@ -14,11 +14,14 @@ from edgeagent.errors import RunDataError
 from edgeagent.record import jsonl
 from edgeagent.record.baseline import BASELINES_NAME
 from edgeagent.record.conditions import CONDITIONS_NAME
+from edgeagent.record.external import ALIGNMENT_NAME
+from edgeagent.record.pulse import PULSES_NAME
 from edgeagent.record.reference import REFERENCE_NAME
 from edgeagent.record.repetitions import Timing
 from edgeagent.record.run import (
     COLD_NAME,
     EDGES_NAME,
+    EXTERNAL_NAME,
     SAMPLES_NAME,
     TASKS_NAME,
     ColdRecord,
@@ -36,6 +39,9 @@ _FILES = (
     BASELINES_NAME,
     CONDITIONS_NAME,
     REFERENCE_NAME,
+    PULSES_NAME,
+    EXTERNAL_NAME,
+    ALIGNMENT_NAME,
 )
 
 

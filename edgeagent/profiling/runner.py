@@ -88,6 +88,8 @@ def run_profile(
             out=folder.path / SAMPLES_NAME,
             config=config,
             session=folder.session,
+            meters=settings.power.meters,
+            estimate=settings.power.estimate,
         ) as sampler:
             measuring = Measuring(
                 bench,

@@ -13,6 +13,7 @@ from edgeagent.agent.paradigms import PARADIGM_NAMES
 from edgeagent.config.cores import usable_physical_cores
 from edgeagent.config.engine_choice import given_engine
 from edgeagent.config.package import Package
+from edgeagent.config.power import PowerRequest
 from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.config.suites import Suite
@@ -50,6 +51,7 @@ class ProfileSettings:
         suite: The tasks.
         paradigms: What to compare, `base` first if it is among them.
         protocol: How often and how long is measured.
+        power: Outside meters, load pulses and estimates, all off unless asked for.
         seed: Seed of the order.
         engine: Settings of the runtime.
         engine_origin: Where these settings come from, see `EngineChoice.origin`; `None` if all
@@ -62,6 +64,7 @@ class ProfileSettings:
     suite: Suite
     paradigms: tuple[str, ...] = PARADIGM_NAMES
     protocol: Protocol = field(default_factory=Protocol)
+    power: PowerRequest = field(default_factory=PowerRequest)
     seed: int = DEFAULT_SEED
     engine: EngineConfig = field(default_factory=EngineConfig)
     engine_origin: str | None = None

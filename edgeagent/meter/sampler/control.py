@@ -27,6 +27,7 @@ from edgeagent.errors import ResourceError
 from edgeagent.meter.sampler.job import SamplerJob, SamplerMessage, SamplerSummary
 from edgeagent.meter.sampler.pace import TOTAL_SHARE
 from edgeagent.record import jsonl
+from edgeagent.record.estimate import EstimateLimits
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
 
@@ -59,6 +60,8 @@ class Sampler:
         interval_s: float = 0.1,
         root: Path | None = None,
         cpu_share: float = TOTAL_SHARE,
+        meters: tuple[str, ...] = (),
+        estimate: EstimateLimits | None = None,
     ) -> None:
         """Describe what to sample; `start` or the `with` statement begins.
 
@@ -71,6 +74,8 @@ class Sampler:
             root: Folder that stands for `/`, such as a replayed tree; `None` for this machine.
             cpu_share: Share of one core that the sampler may use: it lengthens its intervals
                 rather than use more. Raise it where memory is measured and time is not.
+            meters: Meters on the local network that the user asked for.
+            estimate: Powers between which to estimate, `None` unless the user asked for it.
 
         Raises:
             ValueError: The interval is shorter, infinite or not a number.
@@ -85,6 +90,8 @@ class Sampler:
             session=session,
             root=None if root is None else str(root.resolve()),
             cpu_share=cpu_share,
+            meters=meters,
+            estimate=estimate,
         )
         self._child: _Child | None = None
         self.sources: tuple[SourceInfo, ...] = ()

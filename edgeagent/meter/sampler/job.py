@@ -10,6 +10,7 @@ from pydantic import Field
 
 from edgeagent.meter.sampler.pace import TOTAL_SHARE
 from edgeagent.record.base import Record
+from edgeagent.record.estimate import EstimateLimits
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
 
@@ -25,6 +26,8 @@ class SamplerJob(Record):
         session: Number of the process within the run.
         root: Folder that stands for `/` instead of this machine's, `None` for this machine.
         cpu_share: Share of one core that the sampler may use; it lengthens its intervals above.
+        meters: Meters on the local network that the user asked for, such as `shelly:192.168.1.20`.
+        estimate: Powers between which to estimate, `None` unless the user asked for it.
     """
 
     pid: int
@@ -34,6 +37,8 @@ class SamplerJob(Record):
     session: int
     root: str | None = None
     cpu_share: float = TOTAL_SHARE
+    meters: tuple[str, ...] = ()
+    estimate: EstimateLimits | None = None
 
 
 class SamplerSummary(Record):

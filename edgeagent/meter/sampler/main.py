@@ -18,6 +18,8 @@ import psutil
 
 from edgeagent.errors import ResourceError
 from edgeagent.meter.discover import discover
+from edgeagent.meter.external.requested import discover_requested
+from edgeagent.meter.protocol import Discovery
 from edgeagent.meter.sampler.held import HeldFiles
 from edgeagent.meter.sampler.job import SamplerJob, SamplerMessage
 from edgeagent.meter.sampler.loop import SamplingLoop, Stopwatch
@@ -46,6 +48,9 @@ def main() -> int:
 def _sample(job: SamplerJob, stop: Stop, is_alive: Callable[[], bool]) -> int:
     tree = SystemTree(Path(job.root or "/"), HeldFiles())
     discovery = discover(job.pid, tree)
+    if job.meters or job.estimate is not None:
+        requested = discover_requested(job.meters, job.estimate)
+        discovery = Discovery.union((discovery, requested))
     loop = SamplingLoop(job, discovery)
     gc.freeze()  # what is there now stays; collections need not look at it every few seconds
     stopwatch = Stopwatch()

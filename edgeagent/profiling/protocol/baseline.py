@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from edgeagent.clock import NS_PER_S, now_ns, to_seconds
 from edgeagent.record.baseline import BaselineRecord, BaselineWhen
@@ -16,11 +16,11 @@ DEFAULT_S = 10.0
 _STEP_S = 0.5
 
 
-def baseline_s(asked_s: float | None, sources: Iterable[SourceInfo]) -> float:
+def baseline_s(asked_s: float | None, *, energy_is_measured: bool) -> float:
     """Return how long to rest: as asked, else ten seconds where energy is measured."""
     if asked_s is not None:
         return asked_s
-    return DEFAULT_S if any(map(measures_energy, sources)) else 0.0
+    return DEFAULT_S if energy_is_measured else 0.0
 
 
 def measures_energy(info: SourceInfo) -> bool:
