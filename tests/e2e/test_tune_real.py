@@ -9,10 +9,13 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+import edgeagent
 from edgeagent.cli.tune import command
+from edgeagent.config.package import read_package
 from edgeagent.config.run import EngineConfig, NGramSpeculation
-from edgeagent.config.tuned import tuned_dir
-from edgeagent.errors import ResourceError
+from edgeagent.config.tuned import TunedEngine, TunedGain, TunedProfile, tuned_dir, write_tuned
+from edgeagent.errors import EngineError, ResourceError
+from edgeagent.profiling.engine_for import tuning_target
 from edgeagent.profiling.tune.device import Measured, UnsuitableError
 from edgeagent.profiling.tune.work import Job, Work
 from edgeagent.profiling.tune.workers import WorkerDevice
@@ -93,8 +96,6 @@ def test_a_default_that_needs_too_much_is_an_error(smollm2_package: Path) -> Non
 
 
 def test_a_damaged_package_is_an_error_of_the_default(tmp_path: Path) -> None:
-    from edgeagent.errors import EngineError
-
     with device_for(tmp_path) as device, pytest.raises(EngineError, match="is not a package"):
         device.measure(EngineConfig())
 
@@ -113,3 +114,30 @@ def test_a_search_ends_in_time_and_records_what_it_measured(
     (written,) = tuned_dir().glob("*.json")
     assert TuningRecord.model_validate_json(written.read_bytes()) == record
     assert len(list(tuned_dir().glob("*.toml"))) == (record.chosen > 0)
+
+
+def test_the_api_uses_tuned_settings_unless_it_is_given_others(
+    smollm2_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEAGENT_HOME", str(tmp_path))
+    target = tuning_target(read_package(smollm2_package))
+    profile = TunedProfile(
+        model_id=target.model_id,
+        package_sha256=target.package_sha256,
+        runtime=target.runtime,
+        ep="cpu",
+        goal="latency",
+        created_utc="2026-01-02T03:04:05+00:00",
+        edgeagent_version="0.1.0",
+        record="none.json",
+        host=target.host,
+        gain=TunedGain(cost_ratio=0.8, low=0.7, high=0.9, pairs=8),
+        engine=TunedEngine(prefill_chunk_len=64),
+    )
+    write_tuned(target, profile)
+    with edgeagent.load(str(smollm2_package)) as assistant:
+        assert assistant.engine.config == EngineConfig(prefill_chunk_len=64)
+        assert assistant.engine.origin == "tuned: prefill_chunk_len"
+        assert "--no-tuned" in assistant.engine.note
+    with edgeagent.load(str(smollm2_package), engine=EngineConfig()) as assistant:
+        assert assistant.engine.config == EngineConfig()

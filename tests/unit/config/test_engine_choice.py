@@ -54,3 +54,25 @@ def test_precedence(
 def test_settings_of_a_caller_are_given() -> None:
     assert given_engine(EngineConfig(allow_spinning=False)).origin == "given: allow_spinning"
     assert given_engine(EngineConfig()).origin == "default"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        EngineConfig(ep="cuda"),
+        EngineConfig(intra_op_num_threads=3, allow_spinning=False, prefill_chunk_len=64),
+        EngineConfig(speculation=TUNED_GUESS),
+    ],
+)
+def test_recorded_settings_are_flat_and_can_be_read_back(config: EngineConfig) -> None:
+    recorded = config.recorded()
+    assert "ep" not in recorded
+    assert all(value is None or isinstance(value, str | int | bool) for value in recorded.values())
+    assert EngineConfig.from_recorded(recorded, config.ep) == config
+
+
+@pytest.mark.parametrize("guess", ["3", "3,8,1", "a,b", "0,8"])
+def test_recorded_settings_that_make_no_sense_are_refused(guess: str) -> None:
+    recorded = EngineConfig().recorded() | {"speculation": guess}
+    with pytest.raises(ValueError, match=r"."):
+        EngineConfig.from_recorded(recorded, "cpu")
