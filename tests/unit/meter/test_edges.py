@@ -75,8 +75,9 @@ def test_dear_counters_are_read_so_rarely_that_the_share_holds() -> None:
     t0_s = time.perf_counter()
     while time.perf_counter() - t0_s < 0.2:
         reader.on_edge(SpanKind.TOOL, entering=True)
-    spent_s = sum(sample.width_ns for sample in reader.drain()) / 1e9
-    assert 0 < spent_s < 0.2 * 0.1
+    # 0.8 ms each time, and 5 % of the time: every 16 ms at the earliest.
+    assert 4 <= len(reader.drain()) <= 4 * (200 // 16 + 1)
+    assert reader.skipped > 0
 
 
 def test_readings_that_nobody_takes_are_bounded_and_counted() -> None:

@@ -61,8 +61,8 @@ def test_a_source_that_always_fails_neither_floods_the_file_nor_is_asked_all_the
     batches, summary = sample(tmp_path, discovery(broken, healthy), 1.2)
     assert len([failure for batch in batches for failure in batch.failures]) == 1
     assert summary.failures == len(broken.attempts_ns) - 1
-    assert 6 <= len(broken.attempts_ns) <= 15
-    assert len(healthy.attempts_ns) > 60
+    assert 4 <= len(broken.attempts_ns) <= 15
+    assert len(healthy.attempts_ns) > 30
     assert [info.state for info in last_states(batches)] == [SourceState.STALE, SourceState.OK]
 
 
@@ -86,14 +86,14 @@ def test_an_unexpected_error_of_one_source_does_not_cost_the_others(tmp_path: Pa
     (failure,) = batches[0].failures
     assert failure.reason == "ZeroDivisionError: division by zero"
     assert failure.state is SourceState.UNSUPPORTED
-    assert len(good.attempts_ns) >= 4
+    assert len(good.attempts_ns) >= 3
 
 
 def test_each_source_keeps_its_own_interval_and_tells_its_own_gap(tmp_path: Path) -> None:
     fast, slow = ScriptedMeter("fast", [1.0]), ScriptedMeter("slow", [1.0], min_interval_s=0.1)
     batches, summary = sample(tmp_path, discovery(fast, slow), 0.55)
-    assert 5 <= len(slow.attempts_ns) <= 8
-    assert len(fast.attempts_ns) >= 25
+    assert 3 <= len(slow.attempts_ns) <= 8
+    assert len(fast.attempts_ns) >= 15
     for source in ("fast", "slow"):
         times = [s.t_ns for batch in batches for s in batch.samples if s.source == source]
         expected = max(later - earlier for earlier, later in itertools.pairwise(times))
@@ -105,16 +105,16 @@ def test_each_source_keeps_its_own_interval_and_tells_its_own_gap(tmp_path: Path
 def test_a_reading_that_costs_is_repeated_more_rarely(tmp_path: Path) -> None:
     cheap, dear = ScriptedMeter("cheap", [1.0]), ScriptedMeter("dear", [1.0], burn_s=0.01)
     sample(tmp_path, discovery(cheap, dear), 0.5, cpu_share=0.3)  # 10 % for each: 10 ms of 100
-    assert 4 <= len(dear.attempts_ns) <= 9
-    assert len(cheap.attempts_ns) >= 20
+    assert 3 <= len(dear.attempts_ns) <= 9
+    assert len(cheap.attempts_ns) >= 12
 
 
 def test_a_reading_that_waits_leaves_time_for_the_others(tmp_path: Path) -> None:
     waits = ScriptedMeter("waits", [1.0], wait_s=0.01)
     other = ScriptedMeter("other", [1.0])
     sample(tmp_path, discovery(waits, other), 0.5)
-    assert 6 <= len(waits.attempts_ns) <= 13  # at most a quarter of the time, every 50 ms
-    assert len(other.attempts_ns) >= 20
+    assert 4 <= len(waits.attempts_ns) <= 13  # at most a quarter of the time, every 50 ms
+    assert len(other.attempts_ns) >= 14
 
 
 def test_without_any_source_it_still_ends(tmp_path: Path) -> None:
