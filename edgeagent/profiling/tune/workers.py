@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 
-from edgeagent.clock import NS_PER_S, now_ns
+from edgeagent.clock import NS_PER_S, now_ns, to_seconds
 from edgeagent.config.cgroup import memory_headroom_bytes
 from edgeagent.config.run import EngineConfig
 from edgeagent.errors import EngineError, ResourceError
@@ -27,12 +27,17 @@ _MEMORY_SHARE = 0.8
 """Of the available memory that workers may take together."""
 _RESOLVE_S = 120
 """Longest search for a number of repetitions whose energy the sensors resolve."""
+_SENSOR_TRIES = 3
 _FLOAT32_BYTES = 4
 
 MakeWork = Callable[[Callable[[str], tuple[int, ...]]], Work]
 """Makes the work with a package's tokenizer."""
 
 Readings = Mapping[str, Reading]
+
+
+class SensorError(EngineError):
+    """The energy of a piece of work could not be read, which no setting is to blame for."""
 
 
 class WorkerDevice:
@@ -99,13 +104,15 @@ class WorkerDevice:
         Raises:
             UnsuitableError: These settings cannot be loaded, answer otherwise than the default, or
                 need more memory than allowed.
-            EngineError: The default cannot be run.
+            EngineError: The default cannot be run, or the energy not be read.
         """
         try:
             if self._answers is None and config != self._default:
                 self._worker(self._default)
             worker = self._worker(config)
             return self._measure(worker, config)
+        except SensorError:
+            raise
         except UnsuitableError:
             self._close(config)
             raise
@@ -159,35 +166,39 @@ class WorkerDevice:
         work = self._work
         assert work is not None
         time.sleep(SETTLE_S)
-        gauge = self._gauge
-        if gauge is not None:
-            gauge.begin()
-        runs = [self._run(worker, work) for _ in range(self._repeat)]
-        if gauge is not None:
-            gauge.end()
-        readings = runs[-1]
-        times = [(r.t0_ns, r.t1_ns) for run in runs for r in run.values()]
-        t0_ns, t1_ns = min(t0 for t0, _ in times), max(t1 for _, t1 in times)
-        cost: float | None = work.cost_s(readings)
-        if gauge is not None:
-            cost = gauge.joules(t0_ns, t1_ns)
-            if cost is None:
-                raise EngineError(
-                    f"The energy of {(t1_ns - t0_ns) / 1e9:.1f} s of work could not be read from "
-                    f"{gauge.source}; `edgeagent doctor` shows the state of the sensors."
-                )
-            cost /= self._repeat
+        if self._gauge is None:
+            readings: Readings = self._run(worker, work)
+            window, cost = _window([readings]), work.cost_s(readings)
+        else:
+            readings, window, cost = self._with_energy(worker, work, self._gauge)
         peak = _peak_bytes(readings)
         self._require_memory(config, peak, "need")
-        assert cost is not None
         return Measured(
             cost=cost,
-            t0_ns=t0_ns,
-            t1_ns=t1_ns,
+            t0_ns=window[0],
+            t1_ns=window[1],
             parts=work.parts_s(readings),
             rss_peak_bytes=peak,
             drafted=sum(r.drafted for r in readings.values()),
             accepted=sum(r.accepted for r in readings.values()),
+        )
+
+    def _with_energy(
+        self, worker: BenchWorker, work: Work, gauge: EnergyGauge
+    ) -> tuple[Readings, tuple[int, int], float]:
+        """Return the last readings, the window of all repetitions, and the joules of one."""
+        window = (0, 0)
+        for _ in range(_SENSOR_TRIES):
+            gauge.begin()
+            runs = [self._run(worker, work) for _ in range(self._repeat)]
+            gauge.end()
+            window = _window(runs)
+            joules = gauge.joules(*window)
+            if joules is not None and joules > 0:
+                return runs[-1], window, joules / self._repeat
+        raise SensorError(
+            f"The energy of {to_seconds(window[1] - window[0]):.1f} s of work could not be read "
+            f"from {gauge.source}; `edgeagent doctor` shows the state of the sensors."
         )
 
     def _run(self, worker: BenchWorker, work: Work) -> dict[str, Reading]:
@@ -198,7 +209,7 @@ class WorkerDevice:
         """Return how often the work must be repeated for the sensor to resolve its energy.
 
         Raises:
-            EngineError: No number of repetitions is enough.
+            SensorError: No number of repetitions is enough.
         """
         repeat = 1
         assert self._work is not None
@@ -207,11 +218,10 @@ class WorkerDevice:
             gauge.begin()
             runs = [self._run(worker, self._work) for _ in range(repeat)]
             gauge.end()
-            first, last = next(iter(runs[0].values())), list(runs[-1].values())[-1]
-            if gauge.joules(first.t0_ns, last.t1_ns) is not None:
-                return repeat
+            if gauge.joules(*_window(runs)) is not None:
+                return 2 * repeat  # settings may be twice as fast
             repeat *= 2
-        raise EngineError(
+        raise SensorError(
             f"{gauge.source} is too coarse or not steady enough to measure the energy of "
             f"{_RESOLVE_S} s of work; choose the goal latency or throughput."
         )
@@ -248,6 +258,12 @@ class WorkerDevice:
         while self._open:
             _, worker = self._open.popitem()
             worker.close(at_once=at_once)
+
+
+def _window(runs: Sequence[Readings]) -> tuple[int, int]:
+    """Return when the first of these readings began and the last one ended."""
+    readings = [reading for run in runs for reading in run.values()]
+    return min(r.t0_ns for r in readings), max(r.t1_ns for r in readings)
 
 
 def _peak_bytes(readings: Readings) -> int | None:
