@@ -11,7 +11,9 @@ from edgeagent.engine.protocol import Engine
 from edgeagent.meter.sampler.control import Sampler
 from edgeagent.profiling.cold import measure_cold_start
 from edgeagent.profiling.measuring import Measuring
+from edgeagent.profiling.memory_prediction import predict_memory
 from edgeagent.profiling.progress import OnProfileProgress, ProfileProgress
+from edgeagent.profiling.protocol.conditions import low_memory
 from edgeagent.profiling.protocol.stopping import decide
 from edgeagent.profiling.run_folder import RunFolder, open_run_folder
 from edgeagent.profiling.settings import ProfileSettings
@@ -119,6 +121,11 @@ def _measure_cold_starts(
     on_progress: OnProfileProgress,
 ) -> None:
     missing = [name for name in settings.paradigms if name not in folder.cold]
+    predicted = [predict_memory(settings, name) for name in missing]
+    needed_bytes = max((found.rss_peak_bytes for found in predicted if found), default=0)
+    if (warning := low_memory(needed_bytes)) is not None:
+        note = f"{warning.sentence} {warning.remedy}"
+        on_progress(ProfileProgress("preflight", "", 1, 1, note=note))
     for index, paradigm in enumerate(missing):
         on_progress(ProfileProgress("cold start", paradigm, index, len(missing)))
         record = measure_cold_start(settings, config, paradigm)

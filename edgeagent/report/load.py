@@ -9,6 +9,7 @@ from pathlib import Path
 from edgeagent.errors import RunDataError
 from edgeagent.record import jsonl
 from edgeagent.record.baseline import BASELINES_NAME, BaselineRecord
+from edgeagent.record.conditions import CONDITIONS_NAME, ConditionsRecord
 from edgeagent.record.run import (
     COLD_NAME,
     EDGES_NAME,
@@ -39,6 +40,7 @@ class Run:
         sources: Every source of samples with its last known state.
         sessions: The readings, one entry per process that took part.
         cold: The cold start of each paradigm that has one, by its name.
+        conditions: The state of the machine before and after each process, in order.
         largest_gap_ns: Longest time between two readings of one source, `None` without samples.
         notes: Sentences about what was left out while reading.
     """
@@ -49,6 +51,7 @@ class Run:
     sources: tuple[SourceInfo, ...]
     sessions: tuple[SampleSession, ...]
     cold: Mapping[str, ColdRecord]
+    conditions: tuple[ConditionsRecord, ...]
     largest_gap_ns: int | None
     notes: tuple[str, ...]
 
@@ -83,6 +86,7 @@ def load_run(folder: Path) -> Run:
         sources=last_states((*edges, *samples, *external)),
         sessions=make_sessions((*edges, *samples), external, baselines),
         cold=_read_cold(folder / COLD_NAME, config, notes),
+        conditions=_read_conditions(folder / CONDITIONS_NAME, config, notes),
         largest_gap_ns=max((batch.largest_gap_ns for batch in samples), default=None),
         notes=tuple(notes),
     )
@@ -149,6 +153,21 @@ def _read_cold(path: Path, config: RunConfig, notes: list[str]) -> dict[str, Col
         _check_counts((count for count in counts if count is not None), where)
         cold[record.paradigm] = record
     return cold
+
+
+def _read_conditions(
+    path: Path, config: RunConfig, notes: list[str]
+) -> tuple[ConditionsRecord, ...]:
+    if not path.is_file():
+        return ()
+    found = []
+    for number, record in enumerate(jsonl.read(path, ConditionsRecord, on_torn=notes.append), 1):
+        where = f"{path}, line {number}"
+        _check_config(record.config, config, where)
+        states = (record.before, record.after)
+        _check_counts((abs(state.t_ns) for state in states if state is not None), where)
+        found.append(record)
+    return tuple(found)
 
 
 def _check_config(found: RunConfig, expected: RunConfig, where: str) -> None:

@@ -16,7 +16,7 @@ from edgeagent.report.energy.rows import (
 )
 from edgeagent.report.model import Summary
 from edgeagent.report.row import Row
-from edgeagent.report.table import category_rows, tradeoff_rows
+from edgeagent.report.table import category_rows, memory_table, tradeoff_rows
 
 PICTURE_NAME = "tradeoff.svg"
 
@@ -41,6 +41,8 @@ def tradeoff_markdown(summary: Summary) -> str:
         "## Solved by category",
         _rows("Category", paradigms, category_rows(summary)),
         *_energy(summary, paradigms),
+        *_memory(summary, paradigms),
+        *_conditions(summary),
         "## What to know",
         "\n".join(f"- {_escape(note)}" for note in notes) or "Everything was measured.",
         "## Provenance",
@@ -69,6 +71,25 @@ def _energy(summary: Summary, paradigms: Sequence[str]) -> Iterable[str]:
             yield "\n".join(f"- {_escape(sentence)}" for sentence in sentences)
 
 
+def _memory(summary: Summary, paradigms: Sequence[str]) -> Iterable[str]:
+    """Yield memory by phase; nothing where no paradigm was measured alone."""
+    rows = memory_table(summary)
+    if rows:
+        yield "## Memory"
+        yield _rows("Alone in a process", paradigms, rows)
+
+
+def _conditions(summary: Summary) -> Iterable[str]:
+    """Yield what the machine went through, and what no source could tell."""
+    conditions = summary.conditions
+    if conditions is None:
+        return
+    yield "## Conditions"
+    sentences = [*(mark.sentence for mark in conditions.marks), *conditions.not_judged]
+    sentences += [f"Before: {warning.sentence}" for warning in conditions.warnings]
+    yield "\n".join(f"- {_escape(sentence)}" for sentence in sentences) or "Nothing to report."
+
+
 def _provenance(summary: Summary) -> Iterable[tuple[str, ...]]:
     config, host = summary.config, summary.config.host
     yield "Model", f"{config.model_id}, {config.precision}, {fmt.megabytes(config.package_bytes)}"
@@ -78,6 +99,8 @@ def _provenance(summary: Summary) -> Iterable[tuple[str, ...]]:
     yield "Tool calls", config.tool_call_format
     yield "Suite", f"{config.suite}, SHA-256 {config.suite_sha256}"
     yield "Runs", f"repeat {config.repeat}, seed {config.seed}, {_settings(config.budget)}"
+    if config.protocol:
+        yield "Protocol", _settings(config.protocol)
     yield "Host", f"{host.cpu}, {_cores(summary)}, {fmt.megabytes(host.memory_bytes)}"
     yield "System", f"{host.os}, {host.machine}, Python {host.python}"
     high_water = summary.rss_high_water_bytes

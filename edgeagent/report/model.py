@@ -5,8 +5,10 @@ from __future__ import annotations
 from edgeagent.record.base import Record
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
+from edgeagent.report.conditions.model import RunConditions
 from edgeagent.report.energy.model import Energy, EstimatedEnergy, TotalEnergy
 from edgeagent.report.interval import Difference, Interval, Spread, Verdict
+from edgeagent.report.memory import MemoryDetail
 
 SUMMARY_SCHEMA_VERSION = 2
 """2: energy of several totals, gross and net, per phase and agent. Fields that version 1 had mean
@@ -21,9 +23,12 @@ __all__ = [
     "EstimatedEnergy",
     "Interval",
     "Memory",
+    "MemoryDetail",
     "ParadigmSummary",
     "PhaseSeconds",
     "Recommendation",
+    "Repetitions",
+    "RunConditions",
     "Spread",
     "Summary",
     "TokensPerTask",
@@ -91,6 +96,19 @@ class ColdStart(Record):
     prefix_tokens: int
 
 
+class Repetitions(Record):
+    """How well the seconds per task are known for exactly these tasks on this machine.
+
+    Attributes:
+        count: Complete repetitions.
+        half_width_s: Half of the 95 % Student interval of the mean over repetitions, `None` for
+            fewer than two.
+    """
+
+    count: int
+    half_width_s: float | None
+
+
 class ParadigmSummary(Record):
     """What one paradigm came to.
 
@@ -115,7 +133,10 @@ class ParadigmSummary(Record):
         tokens_per_task: Mean tokens per task run.
         turns_per_task: Mean model turns, the fallback's included.
         tool_calls_per_task: Mean number of tools run.
+        repetitions: How well repetitions agree.
         memory: Peak resident memory.
+        memory_detail: Memory by phase and by kind, predicted and measured; `None` where it was not
+            measured alone.
         cold_start: Cost before the first task, `None` if it was not measured.
         energy: Energy of the headline total, `None` if nothing was measured.
         energy_others: Energy of the other totals, widest first; never added to anything.
@@ -144,7 +165,9 @@ class ParadigmSummary(Record):
     tokens_per_task: TokensPerTask
     turns_per_task: float
     tool_calls_per_task: float
+    repetitions: Repetitions | None = None
     memory: Memory
+    memory_detail: MemoryDetail | None = None
     cold_start: ColdStart | None
     energy: Energy | None
     energy_others: tuple[Energy, ...] = ()
@@ -179,6 +202,7 @@ class Summary(Record):
         rss_high_water_bytes: The operating system's own record of the process's largest resident
             set, loading included, over the whole run.
         energy_totals: What each total of sources came to over the run, the headline first.
+        conditions: What the machine went through, `None` where that was not recorded.
         energy_note: Why energy was not measured and what to do; empty if it was.
         notes: What was left out or must be known to read the figures.
     """
@@ -193,5 +217,6 @@ class Summary(Record):
     sources: tuple[SourceInfo, ...]
     rss_high_water_bytes: float | None
     energy_totals: tuple[TotalEnergy, ...] = ()
+    conditions: RunConditions | None = None
     energy_note: str
     notes: tuple[str, ...]

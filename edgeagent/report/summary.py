@@ -6,11 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from edgeagent.clock import to_seconds
+from edgeagent.record.repetitions import Timing, repetition_intervals
 from edgeagent.record.run import ColdRecord, RunConfig
+from edgeagent.report.conditions import run_conditions
 from edgeagent.report.energy.estimates import estimates_of
 from edgeagent.report.energy.note import energy_note
 from edgeagent.report.energy.run import EnergyOfRun, energy_of_run
 from edgeagent.report.load import Run
+from edgeagent.report.memory import memory_detail
 from edgeagent.report.metrics import TaskMetrics, pooled, task_metrics
 from edgeagent.report.model import (
     CategoryResult,
@@ -21,6 +24,8 @@ from edgeagent.report.model import (
     Memory,
     ParadigmSummary,
     PhaseSeconds,
+    Repetitions,
+    RunConditions,
     Summary,
     TokensPerTask,
 )
@@ -78,6 +83,7 @@ def summarize(run: Run) -> Summary:
         sources=run.sources,
         rss_high_water_bytes=_high_water(run),
         energy_totals=totals,
+        conditions=_conditions(run),
         energy_note=energy_note(run.sources, totals, paradigms),
         notes=(*run.notes, *_notes(run, groups)),
     )
@@ -157,7 +163,9 @@ def _summarize_paradigm(
         tokens_per_task=_tokens(group),
         turns_per_task=sum(outcome.turns for outcome in outcomes) / attempts,
         tool_calls_per_task=sum(metrics.tool_calls for metrics in group) / attempts,
+        repetitions=_repetitions(group),
         memory=_memory(group, cold),
+        memory_detail=None if cold is None else memory_detail(cold),
         cold_start=_cold_start(cold),
         energy=energy[0] if energy else None,
         energy_others=tuple(energy[1:]),
@@ -181,6 +189,20 @@ def _memory(group: Sequence[TaskMetrics], cold: ColdRecord | None) -> Memory:
         rss_peak_bytes=_largest(group, lambda metrics: metrics.rss_peak_bytes),
         rss_anon_peak_bytes=_largest(group, lambda metrics: metrics.rss_anon_peak_bytes),
         rss_file_peak_bytes=_largest(group, lambda metrics: metrics.rss_file_peak_bytes),
+    )
+
+
+def _conditions(run: Run) -> RunConditions | None:
+    return run_conditions(run.conditions, run.sessions, run.tasks) if run.conditions else None
+
+
+def _repetitions(group: Sequence[TaskMetrics]) -> Repetitions | None:
+    timings = (Timing(m.task.task_id, m.task.paradigm, m.task.repetition, m.e2e_s) for m in group)
+    found = next(iter(repetition_intervals(timings).values()), None)
+    return (
+        None
+        if found is None
+        else Repetitions(count=found.repetitions, half_width_s=found.half_width_s)
     )
 
 
@@ -264,7 +286,7 @@ def _notes(run: Run, groups: Mapping[str, Sequence[TaskMetrics]]) -> list[str]:
             "Agents were grounded: tools offered themselves and arguments came from what was said, "
             "so a gain over base is that of the model and the harness together (docs/agents.md)."
         )
-    if run.config.repeat == 1:
+    if all(task.repetition == 0 for task in run.tasks):
         notes.append(
             "Every task was run once: the intervals cover the choice of tasks, not how much a "
             "second run on this machine would differ."

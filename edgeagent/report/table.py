@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from edgeagent.report import format as fmt
 from edgeagent.report.energy.rows import estimate, joules, net, per_solved
+from edgeagent.report.memory import memory_rows
 from edgeagent.report.model import ParadigmSummary, Summary
 from edgeagent.report.row import NONE, Row
 
@@ -30,6 +31,8 @@ def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
     add("  without fallback", lambda p: fmt.percent(p.completed_unaided_rate))
     add("Time per task", lambda p: fmt.seconds(p.e2e_s.mean), section=True)
     add("  median (quartiles), s", _quartiles)
+    if any(p.repetitions and p.repetitions.count > 1 for p in summary.paradigms):
+        add("  repetitions agree", _repetitions)
     add_difference(versus, "e2e_s", "s")
     add("  prefill, decode", lambda p: _pair(p.phases_s.prefill, p.phases_s.decode))
     add("  tools, overhead", lambda p: _pair(p.phases_s.tool, p.phases_s.overhead))
@@ -54,6 +57,8 @@ def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
         add("  file-backed", lambda p: fmt.megabytes(p.memory.rss_file_peak_bytes))
     if alone:
         add("  KV caches, computed", lambda p: fmt.megabytes(p.memory.kv_cache_bytes))
+    if any(p.memory_detail and p.memory_detail.predicted for p in summary.paradigms):
+        add("  predicted", _predicted)
     if any(p.cold_start is not None for p in summary.paradigms):
         add("Load", lambda p: fmt.seconds(p.cold_start.load_s if p.cold_start else None))
         add("Prefixes, once", _prefixes)
@@ -81,6 +86,30 @@ def _quartiles(paradigm: ParadigmSummary) -> str:
     spread = paradigm.e2e_s
     quartiles = f"{fmt.number(spread.p25)}{NONE}{fmt.number(spread.p75)}"
     return f"{fmt.number(spread.median)} ({quartiles})"
+
+
+def _repetitions(paradigm: ParadigmSummary) -> str:
+    found = paradigm.repetitions
+    if found is None or found.half_width_s is None:
+        return NONE
+    width = found.half_width_s / paradigm.e2e_s.mean if paradigm.e2e_s.mean else 0.0
+    return f"\N{PLUS-MINUS SIGN} {100 * width:.2g} % ({found.count} times)"
+
+
+def _predicted(paradigm: ParadigmSummary) -> str:
+    detail = paradigm.memory_detail
+    if detail is None or detail.predicted is None or detail.predicted_ratio is None:
+        return NONE
+    off = 100 * (detail.predicted_ratio - 1)
+    return f"{fmt.megabytes(detail.predicted.rss_peak_bytes)} ({off:+.0f} %)"
+
+
+def memory_table(summary: Summary) -> tuple[Row, ...]:
+    """Return memory by phase and by kind; empty where no paradigm was measured alone."""
+    details = [paradigm.memory_detail for paradigm in summary.paradigms]
+    return tuple(
+        Row(label.strip(), cells) for label, cells in memory_rows(details, megabytes=fmt.megabytes)
+    )
 
 
 def _pair(first_s: float, second_s: float) -> str:

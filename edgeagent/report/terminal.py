@@ -64,6 +64,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     for note in (
         summary.energy_note,
         *hole_sentences(summary.energy_totals),
+        *(mark.sentence for mark in (summary.conditions.marks if summary.conditions else ())),
         *summary.notes,
     ):
         if note:

@@ -15,6 +15,13 @@ LOAD_WINDOW_S = 0.5
 """How long the load of other programs is watched, before and after."""
 
 
+def low_memory(needed_bytes: int) -> HostWarning | None:
+    """Return a warning if less memory is available than a process is predicted to need."""
+    state = take_host_state(load_window_s=0.0)
+    warnings = preflight(state, needed_bytes=needed_bytes)
+    return next((warning for warning in warnings if warning.id == "low_memory"), None)
+
+
 @dataclasses.dataclass
 class Conditions:
     """Writes the state before at once and both states when the session ends.
@@ -28,19 +35,16 @@ class Conditions:
     record: ConditionsRecord
 
     @classmethod
-    def begin(
-        cls, config: RunConfig, folder: Path, session: int, *, needed_bytes: int | None = None
-    ) -> Conditions:
+    def begin(cls, config: RunConfig, folder: Path, session: int) -> Conditions:
         """Look at the machine and write it down.
 
         Args:
             config: Configuration of the run.
             folder: The run folder.
             session: Number of this process within the run.
-            needed_bytes: Memory that the run is predicted to need.
         """
         before = take_host_state(load_window_s=LOAD_WINDOW_S)
-        warnings = preflight(before, needed_bytes=needed_bytes)
+        warnings = preflight(before)
         record = ConditionsRecord(config=config, session=session, before=before, warnings=warnings)
         path = folder / CONDITIONS_NAME
         jsonl.append(path, record)
