@@ -7,6 +7,7 @@ of that hardware will lack them: a test compares this list with what discovery r
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -149,6 +150,13 @@ _CGROUP_NAMES = (
 def rules(tree: SystemTree) -> tuple[Rule, ...]:
     """Return all rules, with those of the control groups that this process is in."""
     return (*ENERGY, *HEAT_AND_CLOCKS, *ACCELERATORS, *MACHINE, *_cgroup_rules(tree))
+
+
+def technical_words() -> frozenset[str]:
+    """Return the words that names of allowed files consist of, such as `max` and `temp`."""
+    every = (*ENERGY, *HEAT_AND_CLOCKS, *ACCELERATORS, *MACHINE)
+    texts = (text for rule in every for text in (rule.folder, *rule.names, *rule.lines))
+    return frozenset(word for text in texts for word in re.findall(r"[a-z]+", text.lower()))
 
 
 def _cgroup_rules(tree: SystemTree) -> tuple[Rule, ...]:

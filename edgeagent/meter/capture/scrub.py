@@ -14,6 +14,8 @@ import re
 import socket
 from collections.abc import Callable, Iterable
 
+from edgeagent.meter.capture.allow import technical_words
+
 REMOVED = "(removed)"
 
 _DENIED_NAMES = ("*serial*", "*uuid*", "*asset*", "*wwid*", "*mac_address*", "*unique_id*")
@@ -63,8 +65,9 @@ class Scrubber:
             private_names: Names of the host and its user; by default those of this machine.
         """
         names = _names_of_this_machine() if private_names is None else private_names
+        common = _COMMON_NAMES | technical_words()  # a user called max must not spoil temp1_max
         private = sorted(
-            {name for name in names if len(name) > 2 and name.lower() not in _COMMON_NAMES},
+            {name for name in names if len(name) > 2 and name.lower() not in common},
             key=len,
             reverse=True,
         )

@@ -267,6 +267,9 @@ def test_the_same_stand_in_everywhere() -> None:
 
 def test_names_that_identify_nobody_are_left() -> None:
     assert Scrubber(["root", "jetson", "pi"]).text("jetson root pi") == "jetson root pi"
+    max_too = Scrubber(["max", "Temp", "maxine"])
+    assert max_too.path("temp1_max") == "temp1_max"
+    assert max_too.text("max maxine /home/max/x\n") == "max private1 /home/private/x\n"
 
 
 GOOD = Capture(
