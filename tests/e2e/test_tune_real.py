@@ -68,7 +68,6 @@ def test_each_setting_runs_in_a_process_of_its_own(smollm2_package: Path) -> Non
         one_thread = device.measure(EngineConfig(intra_op_num_threads=1))
         default = device.measure(EngineConfig())
         assert device.rss_peak_bytes is not None
-        limit_bytes = device.rss_peak_bytes + 1_000_000
         for measured in (one_thread, default):
             assert set(measured.parts) == {"prefill of 16", "copying", "free text"}
             parts = measured.parts
@@ -79,12 +78,6 @@ def test_each_setting_runs_in_a_process_of_its_own(smollm2_package: Path) -> Non
         found = outcome(device, SPECULATING)
         # A near tie may be decided otherwise, which is seen and told.
         assert "answer differs" in found if isinstance(found, str) else found.drafted > 0
-
-    # Logits of 128 rows are predicted to exceed the limit; nothing is loaded to find out.
-    with device_for(smollm2_package, limit_bytes) as device:
-        device.measure(EngineConfig())
-        with pytest.raises(UnsuitableError, match="are predicted to need"):
-            device.measure(SPECULATING)
 
 
 def test_a_default_that_needs_too_much_is_an_error(smollm2_package: Path) -> None:
@@ -104,7 +97,7 @@ def test_a_search_ends_in_time_and_records_what_it_measured(
     smollm2_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEAGENT_HOME", str(tmp_path))
-    arguments = [str(smollm2_package), "--max-minutes", "0.1", "--context", "512", "--json", "-q"]
+    arguments = [str(smollm2_package), "--max-minutes", "0.05", "--context", "512", "--json", "-q"]
     result = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     record = TuningRecord.model_validate_json(result.stdout)

@@ -23,7 +23,7 @@ from edgeagent.record.student import t975
 MIN_PAIRS = 6
 """With fewer, even if all pairs agree in direction, an exact sign test cannot reach 5 %."""
 
-_RESAMPLES = 20_000
+_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,12 +88,17 @@ def chosen(found: Search) -> EngineConfig:
     return found.ledger.candidates[found.chosen]
 
 
-def test_the_best_settings_are_found_in_few_runs() -> None:
-    found = [search(NoisyDevice(truth, seed), seed) for seed in range(40)]
-    right = sum(chosen(each) == BEST for each in found)
+@pytest.fixture(scope="module")
+def searches() -> list[Search]:
+    """Searches on a device where one combination is best."""
+    return [search(NoisyDevice(truth, seed), seed) for seed in range(40)]
+
+
+def test_the_best_settings_are_found_in_few_runs(searches: list[Search]) -> None:
+    right = sum(chosen(each) == BEST for each in searches)
     assert right >= 38
-    assert max(len(each.ledger.trials) for each in found) <= 200
-    for each in found:
+    assert max(len(each.ledger.trials) for each in searches) <= 200
+    for each in searches:
         (check,) = [c for c in each.ledger.comparisons if c.phase == "check"]
         assert (check.against, check.pairs, check.verdict) == (0, MAX_PAIRS, Verdict.BETTER)
         assert check.low is not None
@@ -102,11 +107,11 @@ def test_the_best_settings_are_found_in_few_runs() -> None:
         assert each.complete
 
 
-def test_the_gain_is_told_without_the_luck_of_the_winner() -> None:
+def test_the_gain_is_told_without_the_luck_of_the_winner(searches: list[Search]) -> None:
     ratios = [
         check.cost_ratio
-        for seed in range(40)
-        for check in search(NoisyDevice(truth, seed), seed).ledger.comparisons
+        for each in searches
+        for check in each.ledger.comparisons
         if check.phase == "check" and check.cost_ratio is not None
     ]
     assert sum(ratios) / len(ratios) == pytest.approx(0.72, abs=0.01)
