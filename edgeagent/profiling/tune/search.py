@@ -280,8 +280,12 @@ class Search:
         return median(self._work_s[-_RECENT:]) if self._work_s else 0.0
 
     def _expected_s(self, members: int, phase: Phase) -> float:
-        """Return how long a round takes, with the check that must follow once something won."""
-        reserved = 2 * (MIN_PAIRS + _RENEWAL_PAIRS) if self._held and phase != "check" else 0
+        """Return how long a round takes, with the check that follows if something wins or has won.
+
+        Without the check a gain is worth nothing.
+        """
+        is_followed = phase == "confirm" or (phase == "screen" and self._held > 0)
+        reserved = 2 * (MIN_PAIRS + _RENEWAL_PAIRS) if is_followed else 0
         return self._unit_s * (members + reserved)
 
     def _planned_pairs(self, stage: str, phase: Phase) -> int:
