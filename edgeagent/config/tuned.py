@@ -265,7 +265,7 @@ def to_toml(profile: TunedProfile) -> str:
     """Write a profile as TOML; `load_tuned` reads it back unchanged."""
     lines = [
         f"# Settings that `edgeagent tune` found for {_comment(profile.model_id)} on this device.",
-        f"# Undo: edgeagent tune {_comment(profile.model_id)} --forget",
+        "# Undo: `edgeagent tune MODEL --forget`, or delete this file.",
     ]
     data = profile.model_dump(exclude_none=True)
     lines += _table((), data)
