@@ -20,6 +20,7 @@ def test_profile_prints_and_saves_the_trade_off(edgeagent, smollm2_package, shor
     assert "Peak RSS, alone" in done.stdout
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "cold.jsonl",
+        "conditions.jsonl",
         "reference.jsonl",
         "report.md",
         "samples.jsonl",
