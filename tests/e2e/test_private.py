@@ -31,7 +31,16 @@ _HARMLESS = ("/dev/", "/proc/self/", "/proc/thread-self/")
 def strace(log: Path, calls: frozenset[str]) -> list[str]:
     """Return the command line in front of the one that is traced."""
     options = ["-e", "signal=none", "-s", "4096", "-o", str(log)]
-    return ["strace", "-f", "-qq", "-e", f"trace={','.join(sorted(calls))}", *options]
+    # Only these calls stop the traced programs; without the filter every call of theirs would.
+    return [
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-e",
+        f"trace={','.join(sorted(calls))}",
+        *options,
+    ]
 
 
 @pytest.fixture
