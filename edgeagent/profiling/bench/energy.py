@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from edgeagent.errors import ConfigError
 from edgeagent.meter.discover import discover
-from edgeagent.profiling.tune.energy import EnergyGauge
+from edgeagent.profiling.energy_gauge import EnergyGauge
 from edgeagent.record.bench import Reading
 
 EnergyBetween: TypeAlias = Callable[[int, int], float | None]

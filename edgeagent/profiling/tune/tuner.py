@@ -33,9 +33,9 @@ from edgeagent.meter.discover import discover
 from edgeagent.meter.host.facts import host_record
 from edgeagent.meter.host.preflight import preflight
 from edgeagent.meter.host.state import take_host_state
+from edgeagent.profiling.energy_gauge import EnergyGauge
 from edgeagent.profiling.engine_for import tuning_target
 from edgeagent.profiling.tune.device import Device
-from edgeagent.profiling.tune.energy import EnergyGauge
 from edgeagent.profiling.tune.resume import decided_pairs, load_record, resumed
 from edgeagent.profiling.tune.search import Search, SearchStep
 from edgeagent.profiling.tune.space import Space, describe

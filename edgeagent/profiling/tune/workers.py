@@ -15,8 +15,8 @@ from edgeagent.config.cgroup import memory_headroom_bytes
 from edgeagent.config.run import EngineConfig
 from edgeagent.errors import EngineError, ResourceError
 from edgeagent.profiling.bench.client import BenchWorker
+from edgeagent.profiling.energy_gauge import EnergyGauge
 from edgeagent.profiling.tune.device import Measured, UnsuitableError
-from edgeagent.profiling.tune.energy import EnergyGauge
 from edgeagent.profiling.tune.work import Work, first_difference
 from edgeagent.record.bench import MemoryReading, Reading
 

@@ -6,7 +6,7 @@ import pytest
 
 from edgeagent.errors import ConfigError
 from edgeagent.meter.protocol import Discovery, MeterError
-from edgeagent.profiling.tune.energy import EnergyGauge
+from edgeagent.profiling.energy_gauge import EnergyGauge
 from edgeagent.record.samples import Sample, SampleKind, Scope, SourceInfo, SourceState
 
 S = 1_000_000_000
