@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from edgeagent.cli.profile import command
 from edgeagent.config.protocol import Protocol
+from edgeagent.profiling.protocol.conditions import low_memory
 from edgeagent.profiling.protocol.cooling import cool_down
 from edgeagent.profiling.protocol.reference_load import ReferenceLoad
 from edgeagent.profiling.protocol.stopping import Decision, decide
@@ -97,3 +98,11 @@ def test_a_share_that_is_none_is_refused(share: str) -> None:
     found = CliRunner().invoke(command, ["--target-ci", share])
     assert found.exit_code == 2
     assert "is no share" in found.output
+
+
+def test_too_little_memory_is_said_before_anything_is_loaded() -> None:
+    assert low_memory(1) is None
+    warning = low_memory(1 << 60)
+    assert warning is not None
+    assert "predicted to need" in warning.sentence
+    assert warning.remedy
