@@ -13,13 +13,14 @@ from edgeagent.clock import NS_PER_S, now_ns
 from edgeagent.record.reference import ReferenceRecord
 from edgeagent.record.run import RunConfig
 
-_REPETITIONS = 3
+_REPETITIONS = 6
 _HASHED_BYTES = 8 << 20
 """Per thread; a few milliseconds on a laptop, some more where hashing has no instruction."""
 _READ_BYTES = 32 << 20
 """Per thread; beyond the private caches, small enough for a board with 1 GB."""
-_INTERVAL_NS = 5 * NS_PER_S
-"""About 30 ms of work every five seconds: well below a percent of the time."""
+_INTERVAL_NS = 2 * NS_PER_S
+"""About 50 ms of work every two seconds. The speed of a machine that is shared changes from second
+to second by a fifth; thirty looks in a minute tell its mean to a few percent."""
 
 
 class ReferenceLoad:

@@ -67,6 +67,10 @@ class _Measured:
         references = [record for record in found if record.config == run.config]
         self.compute = [_log_median(record.compute_ns) for record in references]
         self.memory = [_log_median(record.memory_ns) for record in references]
+        self.machine = [
+            (compute + memory) / 2
+            for compute, memory in zip(self.compute, self.memory, strict=True)
+        ]
 
 
 def _log_median(times_ns: Sequence[int]) -> float:
@@ -77,25 +81,28 @@ def _compare(other: _Measured, reference: _Measured) -> RunComparison:
     same_machine = other.run.config.host == reference.run.config.host
     compute = unpaired_shift(other.compute, reference.compute)
     memory = unpaired_shift(other.memory, reference.memory)
-    shifts = [shift for shift in (compute, memory) if shift is not None] if same_machine else []
+    machine = unpaired_shift(other.machine, reference.machine)
+    known = machine if same_machine else None
     names = [name for name in reference.metrics if name in other.metrics]
     return RunComparison(
         run=str(other.run.folder),
         differing=_differing(other.run.config, reference.run.config),
         same_machine=same_machine,
         machine=MachineShift(
+            ratio=_ratio(machine),
+            interval=_interval(machine),
             compute=_ratio(compute),
             compute_interval=_interval(compute),
             memory=_ratio(memory),
             memory_interval=_interval(memory),
         ),
-        paradigms=tuple(_compare_paradigm(name, other, reference, shifts) for name in names),
-        notes=tuple(_notes(other, reference, same_machine=same_machine, shifts=shifts)),
+        paradigms=tuple(_compare_paradigm(name, other, reference, known) for name in names),
+        notes=tuple(_notes(other, reference, same_machine=same_machine, known=known)),
     )
 
 
 def _compare_paradigm(
-    name: str, other: _Measured, reference: _Measured, machine: Sequence[LogShift]
+    name: str, other: _Measured, reference: _Measured, machine: LogShift | None
 ) -> ParadigmComparison:
     here, there = other.metrics[name], reference.metrics[name]
     figures = dict(_FIGURES)
@@ -130,7 +137,7 @@ def _solved(group: Mapping[_Key, TaskMetrics]) -> dict[str, float]:
 
 
 def _compare_figure(
-    pairs: Sequence[tuple[float | None, float | None]], machine: Sequence[LogShift]
+    pairs: Sequence[tuple[float | None, float | None]], machine: LogShift | None
 ) -> Ratio | None:
     differences = [math.log(a / b) for a, b in pairs if a and b and a > 0 and b > 0]
     if not differences:
@@ -144,7 +151,7 @@ def _compare_figure(
             verdict=Verdict.NOT_DISTINGUISHABLE,
         )
     differs = abs(shift.mean) > shift.half_width
-    remains = differs and all(_remains(shift, part) for part in (None, *machine))
+    remains = differs and _remains(shift, None) and _remains(shift, machine)
     verdict = Verdict.NOT_DISTINGUISHABLE
     if remains:
         verdict = Verdict.WORSE if shift.mean > 0 else Verdict.BETTER
@@ -187,7 +194,7 @@ def _notes(
     reference: _Measured,
     *,
     same_machine: bool,
-    shifts: Sequence[LogShift],
+    known: LogShift | None,
 ) -> list[str]:
     notes = []
     config, first = other.run.config, reference.run.config
@@ -196,7 +203,7 @@ def _notes(
             f"The runs come from different machines ({config.host.cpu} and {first.host.cpu}), so "
             "differences are those of machine, model and settings together."
         )
-    elif not shifts:
+    elif known is None:
         notes.append(
             "A run has no record of the reference load, so a change of the machine between the "
             "runs cannot be told from a change of the model."

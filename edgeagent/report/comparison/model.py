@@ -32,12 +32,17 @@ class MachineShift(Record):
     """How much longer the reference load took than in the reference run.
 
     Attributes:
-        compute: Ratio of the part that computes, `None` where it was not recorded in both runs.
+        ratio: Geometric mean of both parts, `None` where it was not recorded in both runs. This is
+            what is taken out of a difference: running a model is computing and reading memory.
+        interval: Its 95 % interval.
+        compute: Ratio of the part that computes.
         compute_interval: Its 95 % interval.
         memory: Ratio of the part that reads memory.
         memory_interval: Its 95 % interval.
     """
 
+    ratio: float | None = None
+    interval: Interval | None = None
     compute: float | None = None
     compute_interval: Interval | None = None
     memory: float | None = None

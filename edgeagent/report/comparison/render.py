@@ -38,12 +38,11 @@ def comparison_rows(run: RunComparison) -> Iterable[tuple[str, str, str, str]]:
 def machine_line(run: RunComparison) -> str:
     """Say how much longer the reference load took."""
     machine = run.machine
-    if machine.compute is None or machine.memory is None:
+    if machine.ratio is None or machine.compute is None or machine.memory is None:
         return "The machine's own speed was not recorded in both runs."
     return (
-        f"The machine itself (reference load): computing took "
-        f"{ratio_text(machine.compute, machine.compute_interval)} times as long, reading memory "
-        f"{ratio_text(machine.memory, machine.memory_interval)} times."
+        f"The machine itself (reference load) took {ratio_text(machine.ratio, machine.interval)} "
+        f"times as long: computing {machine.compute:.3f}, reading memory {machine.memory:.3f}."
     )
 
 

@@ -64,22 +64,29 @@ def paired_shift(differences: Sequence[float]) -> LogShift | None:
         blocks = min(MIN_BLOCKS, len(differences))
     if blocks < MIN_BLOCKS:
         return None
-    edges = [round(index * len(differences) / blocks) for index in range(blocks + 1)]
-    means = [_mean(differences[edges[index] : edges[index + 1]]) for index in range(blocks)]
-    mean = _mean(differences)
-    return LogShift(mean, _error(means), blocks - 1)
+    return LogShift(_mean(differences), _error(_block_means(differences, blocks)), blocks - 1)
 
 
 def unpaired_shift(values: Sequence[float], reference: Sequence[float]) -> LogShift | None:
-    """Return the difference of the means of two series, `None` for fewer than two values each.
+    """Return the difference of the means of two series in order of time.
 
-    Errors are Welch's: the two may vary differently.
+    Each has an error of its own from blocks of consecutive values, because the two may vary
+    differently and neighbours in time are alike. `None` for fewer than two values each.
     """
     if min(len(values), len(reference)) < 2:
         return None
-    here = LogShift(_mean(values), _error(values), len(values) - 1)
-    there = LogShift(_mean(reference), _error(reference), len(reference) - 1)
-    return here.without(there)
+    return _blocked_mean(values).without(_blocked_mean(reference))
+
+
+def _blocked_mean(values: Sequence[float]) -> LogShift:
+    blocks = len(values) if len(values) < 2 * MIN_BLOCKS else max(MIN_BLOCKS, len(values) // 4)
+    means = _block_means(values, min(_MAX_BLOCKS, blocks))
+    return LogShift(_mean(values), _error(means), len(means) - 1)
+
+
+def _block_means(values: Sequence[float], blocks: int) -> list[float]:
+    edges = [round(index * len(values) / blocks) for index in range(blocks + 1)]
+    return [_mean(values[edges[index] : edges[index + 1]]) for index in range(blocks)]
 
 
 def _mean(values: Sequence[float]) -> float:
