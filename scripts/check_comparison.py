@@ -9,6 +9,7 @@ must not be distinguishable. Then a run whose model is slowed down on purpose: i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -98,6 +99,7 @@ def main() -> int:
     parser.add_argument("--same", type=int, default=2, help="runs of the same thing")
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--slowdown", type=float, default=1.10)
+    parser.add_argument("--keep", type=Path, help="folder for the runs, else they are deleted")
     arguments = parser.parse_args()
     package, suite = ensure_package(arguments.model), load_suite(arguments.suite)
 
@@ -117,7 +119,8 @@ def main() -> int:
             ),
         ).folder
 
-    with tempfile.TemporaryDirectory() as name:
+    with contextlib.ExitStack() as stack:
+        name = arguments.keep or stack.enter_context(tempfile.TemporaryDirectory())
         factors = [1.0] * arguments.same + [arguments.slowdown]
         runs = [profile(Path(name) / str(i), factor) for i, factor in enumerate(factors)]
         comparison = compare_runs(runs)
