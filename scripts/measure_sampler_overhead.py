@@ -356,7 +356,9 @@ def main() -> None:
     )
     parser.add_argument("--package", type=Path, metavar="DIR", help="default: the default model's")
     parser.add_argument("--pairs", type=int, default=8, metavar="N", help="default 8")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a run, default 2")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, metavar="S", help="of a run, default 2"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     try:
