@@ -106,6 +106,8 @@ def _provenance(summary: Summary) -> Iterable[tuple[str, ...]]:
     high_water = summary.rss_high_water_bytes
     if high_water is not None:
         yield "Peak RSS of the whole run", f"{fmt.megabytes(high_water)}, loading included"
+    for source, size_bytes in summary.gpu_memory_peak_bytes.items():
+        yield f"Peak of {source}", f"{fmt.megabytes(size_bytes)}, not part of the RSS"
     yield "Measured", f"{summary.started_utc} to {summary.last_started_utc}"
     yield "edgeagent", config.edgeagent_version
 

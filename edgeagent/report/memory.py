@@ -97,18 +97,12 @@ def memory_detail(cold: ColdRecord) -> MemoryDetail:
 
 
 def memory_rows(
-    details: Sequence[MemoryDetail | None],
-    *,
-    gpu_peak_bytes: Sequence[float | None] = (),
-    megabytes: Callable[[float | None], str],
+    details: Sequence[MemoryDetail | None], *, megabytes: Callable[[float | None], str]
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return the rows of a table, a label and one cell per paradigm; empty rows are left out.
 
     Args:
         details: One per paradigm, `None` where it was not measured alone.
-        gpu_peak_bytes: Memory of a graphics card with memory of its own, one per paradigm. It is
-            shown beside resident memory and never added to it. Where the GPU uses the system's
-            memory (Jetson) there is no such source: it is in the resident memory already.
         megabytes: Writes bytes as text.
     """
     rows: list[tuple[str, tuple[str, ...]]] = []
@@ -127,7 +121,6 @@ def memory_rows(
     swapped = each(lambda detail: detail.swap_peak_bytes)
     if any(swapped):
         add("  swapped out", swapped)
-    add("  GPU memory, its own", gpu_peak_bytes)
     add("  predicted peak", each(lambda d: d.predicted.rss_peak_bytes if d.predicted else None))
     ratios = each(lambda detail: detail.predicted_ratio)
     if any(ratio is not None for ratio in ratios):
@@ -136,7 +129,11 @@ def memory_rows(
 
 
 def gpu_peak_bytes(sessions: Sequence[SampleSession]) -> dict[str, float]:
-    """Return the largest reading of each source of GPU memory of its own; never added up."""
+    """Return the largest reading of each source of GPU memory of its own; never added up.
+
+    Where the GPU uses the system's memory (Jetson) there is no such source: it is in the resident
+    memory already.
+    """
     peaks: dict[str, float] = {}
     for session in sessions:
         for info in session.sources:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from edgeagent.record.base import Record
 from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
@@ -201,6 +203,8 @@ class Summary(Record):
         sources: Every sensor that was tried, with its state.
         rss_high_water_bytes: The operating system's own record of the process's largest resident
             set, loading included, over the whole run.
+        gpu_memory_peak_bytes: Largest readings of memory that GPUs have of their own, by source;
+            with all paradigms loaded, and never added to resident memory.
         energy_totals: What each total of sources came to over the run, the headline first.
         conditions: What the machine went through, `None` where that was not recorded.
         energy_note: Why energy was not measured and what to do; empty if it was.
@@ -216,6 +220,7 @@ class Summary(Record):
     paradigms: tuple[ParadigmSummary, ...]
     sources: tuple[SourceInfo, ...]
     rss_high_water_bytes: float | None
+    gpu_memory_peak_bytes: dict[str, float] = Field(default_factory=dict)
     energy_totals: tuple[TotalEnergy, ...] = ()
     conditions: RunConditions | None = None
     energy_note: str

@@ -13,7 +13,7 @@ from edgeagent.report.energy.estimates import estimates_of
 from edgeagent.report.energy.note import energy_note
 from edgeagent.report.energy.run import EnergyOfRun, energy_of_run
 from edgeagent.report.load import Run
-from edgeagent.report.memory import memory_detail
+from edgeagent.report.memory import gpu_peak_bytes, memory_detail
 from edgeagent.report.metrics import TaskMetrics, pooled, task_metrics
 from edgeagent.report.model import (
     CategoryResult,
@@ -82,6 +82,7 @@ def summarize(run: Run) -> Summary:
         paradigms=paradigms,
         sources=run.sources,
         rss_high_water_bytes=_high_water(run),
+        gpu_memory_peak_bytes=gpu_peak_bytes(run.sessions),
         energy_totals=totals,
         conditions=_conditions(run),
         energy_note=energy_note(run.sources, totals, paradigms),

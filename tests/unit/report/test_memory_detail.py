@@ -85,14 +85,13 @@ def test_an_old_record_still_loads_and_has_no_rows(old: ColdRecord) -> None:
 
 def test_rows_of_two_paradigms(old: ColdRecord, new: ColdRecord) -> None:
     details = [memory_detail(new), None, memory_detail(old)]
-    rows = dict(memory_rows(details, gpu_peak_bytes=[None, 2e9, None], megabytes=megabytes))
+    rows = dict(memory_rows(details, megabytes=megabytes))
     none = "not measured"
     assert rows == {
         "  peak in load": ("260 MB", none, none),
         "  peak in decode": ("400 MB", none, none),
         "  PSS at the end": ("380 MB", none, none),
         "  USS at the end": ("370 MB", none, none),
-        "  GPU memory, its own": (none, "2,000 MB", none),
         "  predicted peak": ("350 MB", none, none),
         "  predicted / measured": ("0.88", "\N{EN DASH}", "\N{EN DASH}"),
     }

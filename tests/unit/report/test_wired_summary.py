@@ -15,6 +15,7 @@ from edgeagent.record.conditions import (
 )
 from edgeagent.record.memory import MemoryPrediction
 from edgeagent.record.run import COLD_NAME, ColdRecord
+from edgeagent.record.samples import SampleKind, Scope, SourceInfo
 from edgeagent.report.load import load_run
 from edgeagent.report.markdown import tradeoff_markdown
 from edgeagent.report.summary import summarize
@@ -121,3 +122,17 @@ def test_predicted_memory_stands_beside_measured(runs) -> None:
     assert rows(summary)["predicted"] == ("220 MB (+10 %)",)
     report = tradeoff_markdown(summary)
     assert "| peak in load | 150 MB |" in report
+
+
+def test_memory_of_a_graphics_card_stands_apart(runs) -> None:
+    card = SourceInfo(
+        source="nvml:memory-0",
+        quantity="gpu_memory_bytes",
+        kind=SampleKind.SAMPLED,
+        scope=Scope.PROCESS,
+    )
+    batch = runs.batch((card,), {"nvml:memory-0": [(0, 1e9), (500, 3e9), (900, 2e9)]})
+    summary = summarize(load_run(runs.write([runs.task("a")], [batch])))
+    assert summary.gpu_memory_peak_bytes == {"nvml:memory-0": 3e9}
+    assert summary.paradigms[0].memory.rss_peak_bytes is None
+    assert "3,000 MB, not part of the RSS" in tradeoff_markdown(summary)
