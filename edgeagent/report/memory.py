@@ -27,6 +27,10 @@ _LABELS = {
 """Phases that tables show; `orchestrate` and `rest` hold what the phases around them hold."""
 
 
+_NO_SUCH_PHASE = "\N{EN DASH}"
+"""A base model runs no tool: there was nothing to measure."""
+
+
 class PhaseBytes(Record):
     """Memory of one phase, in bytes; `None` is not measured.
 
@@ -115,7 +119,13 @@ def memory_rows(
         return [None if detail is None else read(detail) for detail in details]
 
     for phase, label in _LABELS.items():
-        add(f"  peak in {label}", each(partial(_peak, phase)))
+        peaks = each(partial(_peak, phase))
+        if any(peak is not None for peak in peaks):
+            cells = (
+                _NO_SUCH_PHASE if peak is None and detail and detail.phases else megabytes(peak)
+                for peak, detail in zip(peaks, details, strict=True)
+            )
+            rows.append((f"  peak in {label}", tuple(cells)))
     add("  PSS at the end", each(lambda detail: detail.pss_bytes))
     add("  USS at the end", each(lambda detail: detail.uss_bytes))
     swapped = each(lambda detail: detail.swap_peak_bytes)

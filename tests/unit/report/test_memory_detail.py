@@ -116,3 +116,10 @@ def test_memory_of_two_cards_is_not_added(runs) -> None:
     readings = {"nvml:gpu-0": [(0, 5), (10, 9), (20, 7)], "nvml:gpu-1": [(0, 4)]}
     sessions = make_sessions([runs.batch(sources, readings)], [], [])
     assert gpu_peak_bytes(sessions) == {"nvml:gpu-0": 9, "nvml:gpu-1": 4}
+
+
+def test_a_phase_that_a_paradigm_does_not_have_is_not_called_unmeasured(new: ColdRecord) -> None:
+    peaks = {**new.rss_peak_by_phase_bytes, "tool": 390 * MB}
+    with_tool = memory_detail(new.model_copy(update={"rss_peak_by_phase_bytes": peaks}))
+    rows = dict(memory_rows([memory_detail(new), with_tool], megabytes=megabytes))
+    assert rows["  peak in tool"] == ("\N{EN DASH}", "390 MB")
