@@ -75,16 +75,14 @@ def paradigm_energy(
 
 
 def energy_by_task(tasks: Iterable[TaskEnergy]) -> dict[str, float]:
-    """Return the mean joules of each task over its repetitions, pooled; unresolved ones left out.
+    """Return the mean joules of each task over its repetitions, for comparisons of means.
 
-    A task that has a repetition of unknown energy counts by its others.
+    Short tasks may not be resolved one by one; leaving them out would compare paradigms by the
+    tasks that happen to take long. So it is all tasks of known energy if the readings resolve them
+    together, which their mean needs as well, and none otherwise.
     """
-    found = {}
-    for task_id, group in _by_task(task for task in tasks if task.reason is None).items():
-        pool = pool_of(group)
-        if pool.energy_j is not None:
-            found[task_id] = pool.energy_j / pool.windows
-    return found
+    known = [task for task in tasks if task.reason is None]
+    return _means_j(known) if pool_of(known).is_resolved else {}
 
 
 def pool_of(tasks: Iterable[TaskEnergy]) -> Pool:

@@ -198,7 +198,13 @@ def test_readings_that_do_not_resolve_a_phase_leave_it_without_a_figure(runs) ->
     assert base.phases["decode"].energy_j_per_task is not None
     # No single task run of 8 s has ten readings; pooled over the paradigm they do.
     assert task_metrics(run.tasks[0], run).energy_j is None
-    assert "energy_j" not in _paradigms(run)["single"].differences
+    # So means are compared over all tasks, not over those that happen to be long enough.
+    single = _paradigms(run)["single"]
+    assert single.energy is not None
+    assert single.energy.energy_j_per_task is not None
+    gain = single.energy.energy_j_per_task - base.energy_j_per_task
+    assert single.differences["energy_j"].mean == pytest.approx(gain)
+    assert single.differences["energy_j"].tasks == 4
 
 
 def test_repetitions_pool_what_one_run_does_not_resolve(runs) -> None:
