@@ -275,7 +275,8 @@ def _notes(run: Run, groups: Mapping[str, Sequence[TaskMetrics]]) -> list[str]:
             f"The run is not complete: {len(run.tasks)} of at least {expected} task runs are "
             "finished; the same profile command resumes it."
         )
-    if run.largest_gap_ns is not None and run.largest_gap_ns > _LONG_GAP_NS:
+    # Where paradigms were measured alone, the system's own high-water mark misses no peak.
+    if not run.cold and run.largest_gap_ns is not None and run.largest_gap_ns > _LONG_GAP_NS:
         notes.append(
             f"Sampling paused for up to {to_seconds(run.largest_gap_ns):.1f} s; a memory peak in "
             "such a gap was missed."
