@@ -176,8 +176,13 @@ class BenchWorker:
                 raise EngineError(f"The benchmark's worker process died: {child.last_words()}.")
             try:
                 reply = WorkerReply.model_validate_json(line)
-            except ValidationError:
-                continue  # printed by a start-up hook of the interpreter
+            except ValidationError as error:
+                if not line.startswith(b"{"):
+                    continue  # printed by a start-up hook of the interpreter
+                raise EngineError(
+                    "The benchmark's worker process answers as another version of edgeagent would; "
+                    "it was changed while this ran: start again."
+                ) from error
             if reply.failed is not None:
                 raise (ResourceError if reply.exhausted else EngineError)(reply.failed)
             found = answer(reply)

@@ -92,6 +92,23 @@ def test_a_crash_tells_the_last_line(worker_script: Script) -> None:
     assert children() == []
 
 
+def test_an_answer_of_another_version_is_no_endless_wait(worker_script: Script) -> None:
+    worker_script(
+        """
+        print('{"ready": true}', flush=True)
+        sys.stdin.readline()
+        print('{"readings_of_tomorrow": []}', flush=True)
+        sys.stdin.readline()
+        """
+    )
+    with (
+        BenchWorker(Path("package")) as worker,
+        pytest.raises(EngineError, match="another version"),
+    ):
+        worker.measure(CELL)
+    assert children() == []
+
+
 def test_a_silent_crash_tells_its_status(worker_script: Script) -> None:
     worker_script("os._exit(9)")
     with pytest.raises(EngineError, match="exit status 9"), BenchWorker(Path("package")):
