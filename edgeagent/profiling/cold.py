@@ -7,14 +7,11 @@ of one paradigm, runs a few tasks and waits; meanwhile this process reads its me
 
 from __future__ import annotations
 
-import contextlib
 import json
-import subprocess
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, cast
+from typing import Any
 
-from edgeagent.config.child import child_options, python_module
+from edgeagent.config.child import JsonChild
 from edgeagent.config.suite import TaskSpec
 from edgeagent.errors import EngineError
 from edgeagent.meter.memory.process import discover_process
@@ -141,69 +138,30 @@ class _Worker:
     """The worker process; it ends when its standard input is closed."""
 
     def __init__(self, job: Mapping[str, object]) -> None:
-        self._process = subprocess.Popen(
-            python_module("edgeagent.profiling.cold_worker"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            **child_options(),
-        )
-        self.pid = self._process.pid
-        self._stdin = cast("IO[bytes]", self._process.stdin)
-        self._stdout = cast("IO[bytes]", self._process.stdout)
-        self._messages: dict[str, Any] = {}
-        self._arrived = threading.Condition()
-        self._ended = False
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-        self._send(json.dumps(job))
+        self._child = JsonChild("edgeagent.profiling.cold_worker")
+        self.pid = self._child.pid
+        self._child.send(json.dumps(job))
 
-    def _listen(self) -> None:
-        for line in self._stdout:
+    def wait_for(self, name: str, meanwhile: Callable[[], None]) -> Any:
+        """Return the message of that name; call `meanwhile` until it arrives."""
+        while (line := self._child.receive(meanwhile, POLL_S)) is not None:
             try:
                 message = json.loads(line)
             except ValueError:
                 continue  # printed by a start-up hook of the interpreter
-            if isinstance(message, dict):
-                with self._arrived:
-                    self._messages.update(message)
-                    self._arrived.notify_all()
-        with self._arrived:
-            self._ended = True
-            self._arrived.notify_all()
-
-    def wait_for(self, name: str, meanwhile: Callable[[], None]) -> Any:
-        """Return the message of that name; call `meanwhile` until it arrives."""
-        while True:
-            with self._arrived:
-                if name in self._messages:
-                    return self._messages[name]
-                if self._ended or "failed" in self._messages:
-                    reason = self._messages.get("failed", "it ended without a word")
-                    raise EngineError(f"The cold start could not be measured: {reason}")
-                self._arrived.wait(POLL_S)
-            meanwhile()
+            if isinstance(message, dict) and name in message:
+                return message[name]
+            if isinstance(message, dict) and "failed" in message:
+                raise EngineError(f"The cold start could not be measured: {message['failed']}")
+        reason = self._child.last_words()
+        raise EngineError(f"The cold start could not be measured: its process died: {reason}.")
 
     def proceed(self) -> None:
         """Let a worker go on that waits to be looked at."""
-        self._send("")
-
-    def _send(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # it has ended; waiting for its message tells why
-            self._stdin.write(line.encode() + b"\n")
-            self._stdin.flush()
+        self._child.send("")
 
     def __enter__(self) -> _Worker:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if exc_info[0] is not None:
-            self._process.kill()
-        try:
-            self._stdin.close()
-            self._process.wait(timeout=30)
-        except (OSError, subprocess.TimeoutExpired):
-            self._process.kill()
-            self._process.wait()
-        finally:
-            self._listener.join()
-            self._stdout.close()
+        self._child.end(at_once=exc_info[0] is not None)

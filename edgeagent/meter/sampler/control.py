@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import queue
-import subprocess
-import tempfile
-import threading
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, cast
 
 from pydantic import ValidationError
 
-from edgeagent.config.child import child_options, python_module
+from edgeagent.config.child import JsonChild
 from edgeagent.errors import ResourceError
 from edgeagent.meter.sampler.job import SamplerJob, SamplerMessage, SamplerSummary
 from edgeagent.meter.sampler.pace import TOTAL_SHARE
@@ -93,7 +89,7 @@ class Sampler:
             meters=meters,
             estimate=estimate,
         )
-        self._child: _Child | None = None
+        self._child: JsonChild | None = None
         self.sources: tuple[SourceInfo, ...] = ()
         self.summary: SamplerSummary | None = None
 
@@ -126,7 +122,11 @@ class Sampler:
             raise ResourceError(
                 f"{out} cannot be written ({error.strerror}); choose another run folder."
             ) from error
-        self._child = _Child()
+        self._child = JsonChild(
+            "edgeagent.meter.sampler.main",
+            name="The sampler process",
+            stop_timeout_s=STOP_TIMEOUT_S,
+        )
         try:
             self.sources = self._wait_until_ready(self._child)
         except BaseException:
@@ -147,14 +147,11 @@ class Sampler:
             self._child = None
         return self.summary
 
-    def _wait_until_ready(self, child: _Child) -> tuple[SourceInfo, ...]:
+    def _wait_until_ready(self, child: JsonChild) -> tuple[SourceInfo, ...]:
+        child.send(self._job.model_dump_json())
         try:
-            child.stdin.write(self._job.model_dump_json().encode() + b"\n")
-            child.stdin.flush()
-            message = child.messages.get(timeout=START_TIMEOUT_S)
-        except OSError:  # it ended before it read its job; what it left on stderr says why
-            message = None
-        except queue.Empty:
+            message = _message(child, START_TIMEOUT_S)
+        except TimeoutError:
             raise ResourceError(
                 f"The sampler process did not answer within {START_TIMEOUT_S:.0f} s; "
                 "close other programs and try again."
@@ -165,74 +162,22 @@ class Sampler:
         return message.ready
 
     @staticmethod
-    def _stop(child: _Child) -> SamplerSummary:
+    def _stop(child: JsonChild) -> SamplerSummary:
         child.close_stdin()
         try:
-            while (message := child.messages.get(timeout=STOP_TIMEOUT_S)) is not None:
+            while (message := _message(child, STOP_TIMEOUT_S)) is not None:
                 if message.summary is not None:
                     return message.summary
-        except queue.Empty:
+        except TimeoutError:
             return SamplerSummary(error="The sampler did not stop when asked and was ended.")
         return SamplerSummary(error=f"The sampler ended early: {child.last_words()}.")
 
 
-class _Child:
-    """The process with its pipes; its messages arrive in a queue, `None` behind the last."""
-
-    def __init__(self) -> None:
-        """Start it; raises `ResourceError`."""
-        # A file cannot fill up and block the process as a pipe would that nobody reads.
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
-        try:
-            self._process = subprocess.Popen(
-                python_module("edgeagent.meter.sampler.main"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._stderr,
-                **child_options(),
-            )
-        except OSError as error:
-            self._stderr.close()
-            raise ResourceError(
-                f"The sampler process cannot be started: {error.strerror or error}; "
-                "free some memory or processes and try again."
-            ) from error
-        self.stdin = cast("IO[bytes]", self._process.stdin)
-        self._stdout = cast("IO[bytes]", self._process.stdout)
-        self.messages: queue.SimpleQueue[SamplerMessage | None] = queue.SimpleQueue()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def close_stdin(self) -> None:
-        """Ask it to stop; idempotent."""
-        with contextlib.suppress(OSError):  # bytes for a process that is gone
-            self.stdin.close()
-
-    def end(self) -> None:
-        """Let it exit, end it if it does not, and release everything."""
-        self.close_stdin()
-        try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=STOP_TIMEOUT_S)
-        finally:
-            self._process.kill()  # does nothing to a process that has ended
-            self._process.wait()
-            self._listener.join()
-            self._stdout.close()
-            self._stderr.close()
-
-    def last_words(self) -> str:
-        """Return the last line it wrote to its standard error, or how it ended."""
-        status = "unknown"
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            status = str(self._process.wait(timeout=STOP_TIMEOUT_S))
-        self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].rstrip(".") if lines else f"exit status {status}"
-
-    def _listen(self) -> None:
-        for line in self._stdout:
-            # Anything else was printed by a start-up hook of the interpreter.
-            with contextlib.suppress(ValidationError):
-                self.messages.put(SamplerMessage.model_validate_json(line))
-        self.messages.put(None)
+def _message(child: JsonChild, timeout_s: float) -> SamplerMessage | None:
+    """Return its next message, `None` when it has ended; raises `TimeoutError`."""
+    deadline_s = time.monotonic() + timeout_s
+    while (line := child.receive(timeout_s=deadline_s - time.monotonic())) is not None:
+        # Anything else was printed by a start-up hook of the interpreter.
+        with contextlib.suppress(ValidationError):
+            return SamplerMessage.model_validate_json(line)
+    return None

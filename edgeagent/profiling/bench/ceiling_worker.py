@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import psutil
 
+from edgeagent.config.child import private_stdout
 from edgeagent.errors import EdgeAgentError
 from edgeagent.profiling.bench.caches import last_level_cache_bytes
 from edgeagent.profiling.bench.integer_rate import KERNELS, measure_integer_rate
@@ -21,7 +22,6 @@ from edgeagent.profiling.bench.memory_bandwidth import (
     measure_bandwidth,
 )
 from edgeagent.profiling.bench.messages import CeilingJob, CeilingReply
-from edgeagent.profiling.bench.process import private_stdout
 from edgeagent.record.bench import CeilingReading
 
 

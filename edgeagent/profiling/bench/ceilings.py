@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from edgeagent.config.child import JsonChild
 from edgeagent.errors import EngineError
 from edgeagent.profiling.bench.messages import CeilingJob, CeilingReply
-from edgeagent.profiling.bench.process import JsonChild
 
 _MODULE = "edgeagent.profiling.bench.ceiling_worker"
 

@@ -20,10 +20,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from edgeagent.config.child import JsonChild
 from edgeagent.config.run import EngineConfig
 from edgeagent.errors import EngineError, ResourceError
 from edgeagent.profiling.bench.messages import Loaded, WorkerJob, WorkerReply, WorkerRequest
-from edgeagent.profiling.bench.process import JsonChild
 from edgeagent.record.bench import Cell, Reading
 
 _MODULE = "edgeagent.profiling.bench.worker"

@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from edgeagent.clock import now_ns
+from edgeagent.config.child import private_stdout
 from edgeagent.engine.genai_runtime import import_runtime, thread_count
 from edgeagent.engine.protocol import Engine
 from edgeagent.errors import EdgeAgentError, EngineError, ResourceError
 from edgeagent.profiling.bench.cells import CellRunner
 from edgeagent.profiling.bench.messages import Loaded, WorkerJob, WorkerReply, WorkerRequest
 from edgeagent.profiling.bench.own_memory import OwnMemory, storage_read_bytes
-from edgeagent.profiling.bench.process import private_stdout
 from edgeagent.profiling.workbench import load_engine
 from edgeagent.record.bench import LoadReading
 
