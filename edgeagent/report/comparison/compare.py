@@ -26,8 +26,8 @@ from edgeagent.report.model import Interval, Verdict
 from edgeagent.report.stats import paired_difference
 
 NOISE_FLOOR = 0.02
-"""Two processes of the same program differ by about this much in where their memory lies, which no
-repetition within a process shows; smaller differences are not called."""
+"""Smaller differences are not called: two processes of the same program differ in where their
+memory lies, which no repetition within a process shows. A choice, not a measurement."""
 
 _FIGURES: Mapping[str, Callable[[TaskMetrics], float | None]] = {
     "e2e_s": lambda metrics: metrics.e2e_s,
