@@ -11,7 +11,7 @@ from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SampleKind, SourceInfo, SourceState
 
 DEFAULT_S = 10.0
-"""A hundred readings; as long as a fan and a governor need to settle."""
+"""A hundred readings of most sensors."""
 
 _STEP_S = 0.5
 
