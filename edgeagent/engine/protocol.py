@@ -12,7 +12,7 @@ never guessed::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -52,6 +52,8 @@ class DecodeParams:
         stop: Stop as soon as the generated text contains one of these strings. The string is
             part of the last event's text and stays in the cache.
         grammar: Lark grammar (llguidance dialect) that the generated text must follow, or `None`.
+        logprobs: Whether events tell how likely the model held its tokens; costs a pass over the
+            vocabulary per sampled token.
     """
 
     max_new_tokens: int = 128
@@ -60,6 +62,7 @@ class DecodeParams:
     seed: int = 0
     stop: tuple[str, ...] = ()
     grammar: str | None = None
+    logprobs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class TokenEvent:
         forced: Whether the grammar left no choice, so it was appended without a decode step.
         drafted: Guessed tokens, this one's guess first, that were run in the step that chose it.
         accepted: Whether it was guessed right, and so needs no decode step to be run.
+        logprob: Natural logarithm of the probability that the model itself gave the token, before
+            temperature and grammar; `None` if not asked for, and for forced tokens.
     """
 
     token_id: int
@@ -81,6 +86,7 @@ class TokenEvent:
     forced: bool = False
     drafted: int = 0
     accepted: bool = False
+    logprob: float | None = None
 
 
 ShouldStop: TypeAlias = Callable[[], bool]
@@ -156,6 +162,50 @@ class Session(Protocol):
         ...
 
 
+class SessionGroup(Protocol):
+    """Several sessions of one model that decode together, one run of the model for all of them.
+
+    A row is a full session: it is prefilled and rewound by itself, and holds what it likes. Reading
+    the weights once for all rows is what makes decoding together cheaper than one after another.
+    """
+
+    @property
+    def sessions(self) -> Sequence[Session]:
+        """The rows."""
+        ...
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether rows really run together; otherwise `decode` takes them in turns."""
+        ...
+
+    def fork(self, source: int, target: int) -> None:
+        """Make a row hold what another one holds, by copying the part of its cache that differs.
+
+        Raises:
+            EngineError: The group is closed.
+        """
+        ...
+
+    def decode(
+        self, requests: Mapping[int, DecodeParams], *, should_stop: ShouldStop | None = None
+    ) -> Iterator[tuple[int, TokenEvent]]:
+        """Generate in these rows until each of them has come to its end, as `Session.decode` does.
+
+        Args:
+            requests: How to generate, by row; rows that are not named stay as they are.
+            should_stop: Asked between steps; ends all rows.
+
+        Raises:
+            EngineError: As `Session.decode`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the caches of all rows; idempotent."""
+        ...
+
+
 class Engine(Protocol):
     """A loaded model with its tokenizer."""
 
@@ -200,6 +250,18 @@ class Engine(Protocol):
             ResourceError: Longer than the package's context, or not enough memory.
             ValueError: `max_context_len` is not positive.
             EngineError: The engine is closed, or has no adapter of this name.
+        """
+        ...
+
+    def open_group(
+        self, rows: int, max_context_len: int, adapter: str | None = None
+    ) -> SessionGroup:
+        """Open sessions that decode together; their caches are allocated at once.
+
+        Raises:
+            ResourceError: As `open`, for all rows together and what the engine needs beside them.
+            ValueError: `rows` or `max_context_len` is not positive.
+            EngineError: As `open`.
         """
         ...
 

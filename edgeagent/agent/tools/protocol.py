@@ -11,11 +11,25 @@ from edgeagent.errors import ToolError
 JsonSchema = Mapping[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool found, and where.
+
+    Attributes:
+        text: What the model shall see.
+        sources: Documents that it comes from, as a user would name them, best first.
+    """
+
+    text: str
+    sources: tuple[str, ...] = ()
+
+
 class Tool(Protocol):
     """Something that a model can call.
 
     A tool checks its arguments itself: grammars make malformed calls impossible, not
-    senseless ones.
+    senseless ones. It may also have `offer` (see `Grounded`), `examples` (worked examples of its
+    use, for models that learn calls from the prompt) and `close` (called when no more is asked).
     """
 
     @property
@@ -35,11 +49,11 @@ class Tool(Protocol):
 
     @property
     def parameters(self) -> JsonSchema:
-        """JSON Schema of the arguments, an object with all its properties required."""
+        """JSON Schema of the arguments, an object; what is not in `required` may be left out."""
         ...
 
-    def run(self, arguments: Mapping[str, object]) -> str:
-        """Return what the model shall see.
+    def run(self, arguments: Mapping[str, object]) -> str | ToolResult:
+        """Return what the model shall see; calls of one turn may run in several threads.
 
         Raises:
             ToolError: Wrong arguments, or no result; the message is shown to the model.
