@@ -13,14 +13,14 @@ from edgeagent.agent.loop import Role
 def _calculated(question: str, expression: str, result: str) -> Example:
     return Example(
         question,
-        (Turn(call=Call("calculator", {"expression": expression})), Turn(answer=result)),
+        (Turn(calls=(Call("calculator", {"expression": expression}),)), Turn(answer=result)),
         (result,),
     )
 
 
 def _looked_up(question: str, query: str, text: str, answer: str) -> Example:
     return Example(
-        question, (Turn(call=Call("search", {"query": query})), Turn(answer=answer)), (text,)
+        question, (Turn(calls=(Call("search", {"query": query}),)), Turn(answer=answer)), (text,)
     )
 
 
@@ -30,8 +30,8 @@ def _looked_up_and_calculated(
     return Example(
         question,
         (
-            Turn(call=Call("search", {"query": query})),
-            Turn(call=Call("calculator", {"expression": expression})),
+            Turn(calls=(Call("search", {"query": query}),)),
+            Turn(calls=(Call("calculator", {"expression": expression}),)),
             Turn(answer=result),
         ),
         (text, result),
@@ -44,7 +44,7 @@ def _direct(question: str, answer: str) -> Example:
 
 def _delegated(example: Example, *reports: tuple[str, str]) -> Example:
     """Return the supervisor's view of an example: specialists and their reports."""
-    asks = [Turn(call=Call("ask", {"specialist": specialist})) for specialist, _ in reports]
+    asks = [Turn(calls=(Call("ask", {"specialist": specialist}),)) for specialist, _ in reports]
     texts = tuple(report for _, report in reports)
     return Example(example.question, (*asks, Turn(answer=texts[-1])), texts)
 
@@ -130,7 +130,7 @@ SINGLE = Role(
         "fact about a certain person, place, company or product, use search. Otherwise answer "
         "directly, without a tool. Keep answers short."
     ),
-    tools=("calculator", "search"),
+    tools=("calculator", "search", "*"),
     # Mostly tools, and those last, because what stands last weighs most: where no tool has
     # anything to work on there is nothing to decide.
     examples=(
@@ -211,6 +211,18 @@ SUPERVISOR = Role(
         _delegated(
             _CHEESE, ("knowledge", "Each cheese needs 18 grams of salt."), ("quantitative", "630")
         ),
+    ),
+    must_call_first=True,
+)
+
+FUNCTIONS_ROLE = "functions"
+"""The specialist that a task's own functions are given to."""
+
+FUNCTION_SUPERVISOR = Role(
+    name="function_supervisor",
+    instructions=(
+        "You lead two specialists: functions calls the functions that are named below the "
+        "question, language answers in words where none of them serves. Ask the right one."
     ),
     must_call_first=True,
 )

@@ -1,16 +1,25 @@
-"""What the paradigms of one loaded model share: engine, formats, budget, tools, conversations."""
+"""What the paradigms of a run share: models, budget, tools, memory and conversations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from edgeagent.agent.chat.conversation import Conversation
-from edgeagent.agent.chat.template import ChatTemplate
-from edgeagent.agent.chat.untrusted import neutralizer
-from edgeagent.agent.formats import tool_format
+from edgeagent.agent.formats.protocol import Example
+from edgeagent.agent.models import Model, OpenModel, model_of
 from edgeagent.agent.tools.protocol import Tool
 from edgeagent.config.run import Budget
 from edgeagent.engine.protocol import Engine, Session
+from edgeagent.errors import ConfigError
+
+
+class Recall(Protocol):
+    """A memory of solved tasks."""
+
+    def examples(self, question: str) -> tuple[Example, ...]:
+        """Return similar past successes as worked examples, most similar last."""
+        ...
 
 
 class Runtime:
@@ -22,43 +31,84 @@ class Runtime:
         tools: Sequence[Tool],
         budget: Budget | None = None,
         tool_call_format: str = "compact",
+        *,
+        open_model: OpenModel | None = None,
+        memory: Recall | None = None,
     ) -> None:
         """Prepare; caches are allocated when a role first speaks.
+
+        Args:
+            engine: The model of all roles that name no other; its owner closes it.
+            tools: What agents may call.
+            budget: Limits of one task.
+            tool_call_format: How `engine`'s model writes calls.
+            open_model: Loads the models that roles name, closed together with the runtime.
+            memory: Solved tasks to learn from.
 
         Raises:
             EngineError: The model's chat template is not valid.
         """
-        self.engine = engine
         self.budget = budget or Budget()
-        self.format = tool_format(tool_call_format)
+        self.main = model_of(engine, tool_call_format, grounded=bool(self.budget.grounding))
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
-        self.neutralize = neutralizer(engine.control_tokens)
-        self._template = ChatTemplate(engine.chat_template)
+        self.memory = memory
+        self._open_model = open_model
+        self._further: dict[str, Model] = {}
         self._conversations: dict[str, Conversation] = {}
 
     @property
-    def grounded(self) -> bool:
-        """Whether agents are limited to what the conversation states, see `Budget.grounding`."""
-        return bool(self.budget.grounding)
+    def engine(self) -> Engine:
+        """The engine of the main model."""
+        return self.main.engine
 
-    def conversation(self, role: str) -> Conversation:
+    def model(self, name: str | None = None) -> Model:
+        """Return a model by the name that a role gives, loaded at its first use; `None`: the main.
+
+        Raises:
+            ConfigError: There is nothing to load further models with.
+            EdgeAgentError: It cannot be loaded.
+        """
+        if name is None:
+            return self.main
+        if name not in self._further:
+            if self._open_model is None:
+                raise ConfigError(f"The model {name!r} cannot be loaded here; leave it out.")
+            self._further[name] = self._open_model(name)
+        return self._further[name]
+
+    def conversation(
+        self, role: str, *, model: str | None = None, adapter: str | None = None
+    ) -> Conversation:
         """Return the conversation of a role; opened at the first call."""
         if role not in self._conversations:
-            self._conversations[role] = Conversation(
-                self.engine, self._template, role, self.budget.max_context_len
-            )
+            found = self.model(model)
+            session = found.engine.open(self.context_len(found), adapter)
+            self._conversations[role] = Conversation(found, role, session)
         return self._conversations[role]
+
+    def context_len(self, model: Model) -> int:
+        """Return the tokens that a session of this model gets."""
+        return min(self.budget.max_context_len, model.engine.info.context_len)
 
     def sessions(self) -> tuple[Session, ...]:
         """Return the sessions that were opened so far."""
         return tuple(conversation.session for conversation in self._conversations.values())
 
     def select_tools(self, names: Sequence[str]) -> tuple[Tool, ...]:
-        """Return the tools of these names that are there, in this order."""
-        return tuple(self.tools[name] for name in names if name in self.tools)
+        """Return the tools of these names that are there, in this order; `*` is all others."""
+        found: dict[str, Tool] = {}
+        for name in names:
+            if name == "*":
+                found |= {key: tool for key, tool in self.tools.items() if key not in names}
+            elif name in self.tools:
+                found[name] = self.tools[name]
+        return tuple(found.values())
 
     def close(self) -> None:
-        """Free all caches."""
+        """Free all caches, and the models that were loaded for roles."""
         for conversation in self._conversations.values():
             conversation.close()
         self._conversations.clear()
+        for model in self._further.values():
+            model.engine.close()
+        self._further.clear()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from edgeagent.agent.stops import Deadline
+from edgeagent.agent.stops import Limits
 from edgeagent.record.outcome import Step
 from edgeagent.record.spans import EdgeListener, Recorder
 
@@ -40,17 +40,31 @@ class Silent:
 
 
 class TaskRun:
-    """The spans, steps, turns and time limit of one task."""
+    """The spans, steps, turns and limits of one task.
+
+    Attributes:
+        recorder: Its spans.
+        limits: What it may use.
+        functions: OpenAI function descriptions that the task brings along. They are called and
+            never run: the calls are the answer, as in function-calling benchmarks.
+    """
 
     def __init__(
         self,
-        timeout_s: float,
+        timeout_s: float = 120.0,
         listener: Listener | None = None,
         edges: EdgeListener | None = None,
+        *,
+        limits: Limits | None = None,
+        functions: Sequence[Mapping[str, object]] = (),
     ) -> None:
-        """Start the clock of the task; `edges` is told when spans start and end."""
+        """Begin a task; `edges` is told when spans start and end.
+
+        `limits` are all that it may use; without them `timeout_s` is the only one.
+        """
         self.recorder = Recorder(edges)
-        self.deadline = Deadline(timeout_s)
+        self.limits = limits or Limits(timeout_s)
+        self.functions = tuple(functions)
         self.listener: Listener = listener or Silent()
         self.steps: list[Step] = []
         self.turns = 0

@@ -92,6 +92,16 @@ class Budget(Spec):
     those that know by themselves that a day has 24 hours. `None`: by the number of weights."""
     max_observation_chars: int = Field(default=1200, ge=64, le=1 << 16)
     """Characters of one tool output that are shown to the model."""
+    max_calls_per_turn: int = Field(default=4, ge=1, le=32)
+    """Calls that a model may make at once; grounded models make one."""
+    max_thinking_tokens: int = Field(default=0, ge=0, le=1 << 16)
+    """Tokens of a thinking section, for models that have one; 0 switches thinking off."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Generated tokens of one task over all agents and turns, `None` for no limit."""
+    max_energy_j: float | None = Field(default=None, gt=0)
+    """Energy of one task, `None` for no limit; needs a counter that the device really has."""
+    constrained: bool = True
+    """Whether turns follow a grammar, so that a call cannot be malformed."""
 
     def for_model(self, parameters: int) -> Budget:
         """Return the budget with everything decided that depends on the number of weights."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgeagent.agent.paradigms import make_paradigm
 from edgeagent.agent.paradigms.protocol import Paradigm
 from edgeagent.agent.runtime import Runtime
+from edgeagent.agent.stops import Limits
 from edgeagent.agent.task import Listener, TaskRun
 from edgeagent.agent.tools.calculator import Calculator
 from edgeagent.agent.tools.protocol import Tool
@@ -80,9 +81,15 @@ class Workbench:
         question: str,
         listener: Listener | None = None,
         edges: EdgeListener | None = None,
+        functions: Sequence[Mapping[str, object]] = (),
     ) -> tuple[Outcome, TaskRun]:
-        """Answer a question; the returned task holds the spans."""
-        task = TaskRun(self.budget.timeout_s, listener, edges)
+        """Answer a question, or call the functions that came with it; the task holds the spans."""
+        task = TaskRun(
+            listener=listener,
+            edges=edges,
+            limits=Limits.of(self.budget),
+            functions=functions,
+        )
         return self.paradigm(paradigm).run(question, task), task
 
     def close(self) -> None:

@@ -12,8 +12,8 @@ from edgeagent.record.base import Record
 class FailureMode(StrEnum):
     """Why an agent did not finish by itself.
 
-    The first five are the taxonomy of the paradigm trade-off study (arXiv 2604.19299); the last
-    three split its "stuck" cases, which need different cures.
+    The first five are the taxonomy of the paradigm trade-off study (arXiv 2604.19299); the others
+    split its "stuck" cases, which need different cures, and add the limits that a user sets.
     """
 
     CONTEXT_EXCEEDED = "context_exceeded"
@@ -23,6 +23,8 @@ class FailureMode(StrEnum):
     PROTOCOL_VIOLATION = "protocol_violation"
     TURN_LIMIT = "turn_limit"
     REPEATED_CALL = "repeated_call"
+    TOKEN_LIMIT = "token_limit"
+    ENERGY_LIMIT = "energy_limit"
     ERROR = "error"
 
 
@@ -46,6 +48,8 @@ class Step(Record):
         text: The model's text, the tool's output or the reason of a fallback.
         tool: The tool or specialist named by a call or a route, else empty.
         arguments: A call's arguments as given by the model.
+        sources: Documents that an observation comes from.
+        failed: Whether an observation is the failure of a tool.
     """
 
     agent: str
@@ -53,6 +57,8 @@ class Step(Record):
     text: str = ""
     tool: str = ""
     arguments: dict[str, object] = Field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    failed: bool = False
 
 
 class Outcome(Record):
@@ -61,7 +67,8 @@ class Outcome(Record):
     Attributes:
         answer: The final answer; empty only if even the fallback gave none.
         failure: Why the paradigm did not finish unaided, `None` if it did.
-        fell_back: Whether the answer came from the fallback to the base model.
+        fell_back: Whether the answer came from a fallback: the best result so far, else the base
+            model.
         turns: Model turns of all agents, the fallback's included.
         steps: What the agents did, in order.
         error: The message of an unexpected error behind `failure == error`, else empty.
@@ -83,3 +90,8 @@ class Outcome(Record):
     def completed_unaided(self) -> bool:
         """Whether the paradigm gave an answer by itself."""
         return self.completed and self.failure is None and not self.fell_back
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The documents that tools read for this answer, each once, in order."""
+        return tuple(dict.fromkeys(source for step in self.steps for source in step.sources))

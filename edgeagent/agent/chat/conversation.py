@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from edgeagent.agent.chat.template import ChatTemplate, Message
-from edgeagent.agent.stops import AgentStop, Deadline
-from edgeagent.engine.protocol import Cancelled, DecodeParams, Engine, Session
+from edgeagent.agent.models import Model
+from edgeagent.agent.stops import AgentStop, Limits
+from edgeagent.agent.turns import TurnRequest
+from edgeagent.engine.protocol import Cancelled, DecodeParams, Session
 from edgeagent.errors import EngineError, ResourceError
 from edgeagent.record.outcome import FailureMode
 from edgeagent.record.spans import Recorder, SpanKind
@@ -26,14 +28,12 @@ class Conversation:
       compared and the cache is rewound to their common prefix.
     """
 
-    def __init__(
-        self, engine: Engine, template: ChatTemplate, role: str, max_context_len: int
-    ) -> None:
-        """Open a session; its cache is allocated now."""
-        self._engine = engine
-        self._template = template
+    def __init__(self, model: Model, role: str, session: Session) -> None:
+        """Drive a session of this model, which is closed together with the conversation."""
+        self._engine = model.engine
+        self._template = model.template
         self._role = role
-        self._session: Session = engine.open(min(max_context_len, engine.info.context_len))
+        self._session = session
         self._text = ""
 
     @property
@@ -42,31 +42,37 @@ class Conversation:
         return self._session
 
     def turn(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Mapping[str, object]] | None,
-        params: DecodeParams,
-        *,
-        recorder: Recorder,
-        deadline: Deadline,
-        on_text: OnText,
+        self, request: TurnRequest, *, recorder: Recorder, limits: Limits, on_text: OnText
     ) -> str:
         """Prefill what is new of the conversation, generate a reply and return its text.
 
         Raises:
-            AgentStop: The context or the time is used up.
+            AgentStop: The context, the time or another limit is used up.
         """
-        self._prefill(self._template.render(messages, tools), recorder, deadline)
-        return self._decode(params, recorder, deadline, on_text)
+        self.prefill(request, recorder, limits)
+        return self._decode(request.params, recorder, limits, on_text)
 
-    def warm_up(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, object]] | None
-    ) -> None:
+    def prefill(self, request: TurnRequest, recorder: Recorder, limits: Limits) -> None:
+        """Put the conversation into the cache, up to where the model's turn begins.
+
+        Raises:
+            AgentStop: As `turn`.
+        """
+        limits.check()
+        text = self._template.render(request.messages, request.tools, variables=request.variables)
+        self._prefill(text, recorder, limits)
+
+    def warm_up(self, request: TurnRequest) -> None:
         """Prefill a prefix before the first task, so that the first task does not pay for it."""
-        text = self._template.render(messages, tools, add_generation_prompt=False)
-        self._prefill(text, Recorder(), Deadline(3600.0))
+        text = self._template.render(
+            request.messages,
+            request.tools,
+            variables=request.variables,
+            add_generation_prompt=False,
+        )
+        self._prefill(text, Recorder(), Limits(3600.0))
 
-    def _prefill(self, text: str, recorder: Recorder, deadline: Deadline) -> None:
+    def _prefill(self, text: str, recorder: Recorder, limits: Limits) -> None:
         session = self._session
         with recorder.span(SpanKind.PREFILL, self._role) as span:
             if self._text and text.startswith(self._text) and len(text) > len(self._text):
@@ -86,26 +92,27 @@ class Conversation:
             span.tokens_in = len(session.tokens) + len(new_ids)
             span.tokens_cached = session.cached_len
             try:
-                session.append(new_ids, should_stop=deadline.passed)
+                session.append(new_ids, should_stop=limits.passed)
             except ResourceError as error:
                 span.tokens_in = span.tokens_cached
                 raise AgentStop(FailureMode.CONTEXT_EXCEEDED, str(error)) from error
             except Cancelled:
                 span.tokens_in = session.cached_len
-                deadline.check()
+                limits.check()
                 raise
         self._text = text
 
     def _decode(
-        self, params: DecodeParams, recorder: Recorder, deadline: Deadline, on_text: OnText
+        self, params: DecodeParams, recorder: Recorder, limits: Limits, on_text: OnText
     ) -> str:
         parts: list[str] = []
         # A turn that does not end here, as by Ctrl-C, leaves tokens behind that the text has not:
         # then the next turn compares tokens instead of continuing the text.
         prompt, self._text = self._text, ""
+        params = replace(params, max_new_tokens=limits.tokens_left(params.max_new_tokens))
         with recorder.span(SpanKind.DECODE, self._role) as span:
             try:
-                for event in self._session.decode(params, should_stop=deadline.passed):
+                for event in self._session.decode(params, should_stop=limits.passed):
                     span.tokens_out += 1
                     span.tokens_forced += event.forced
                     span.tokens_drafted += event.drafted
@@ -116,9 +123,12 @@ class Conversation:
                         on_text(event.text)
             except EngineError as error:
                 raise AgentStop(FailureMode.ERROR, str(error)) from error
+            finally:
+                limits.spend(span.tokens_out)
         text = "".join(parts)
         self._text = prompt + text
-        deadline.check()
+        if limits.passed():
+            limits.check()
         if len(self._session.tokens) >= self._session.max_context_len:
             raise AgentStop(
                 FailureMode.CONTEXT_EXCEEDED,

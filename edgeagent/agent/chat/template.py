@@ -63,6 +63,7 @@ class ChatTemplate:
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, object]] | None = None,
         *,
+        variables: Mapping[str, object] | None = None,
         add_generation_prompt: bool = True,
     ) -> str:
         """Return the prompt text of the messages.
@@ -70,6 +71,7 @@ class ChatTemplate:
         Args:
             messages: The conversation.
             tools: OpenAI function descriptions for templates that know tools.
+            variables: Further variables of this conversation, such as `enable_thinking`.
             add_generation_prompt: Whether to open the assistant's turn at the end.
 
         Raises:
@@ -84,7 +86,7 @@ class ChatTemplate:
                 messages=list(messages),
                 tools=list(tools) if tools else None,
                 add_generation_prompt=add_generation_prompt,
-                **self._variables,
+                **{**self._variables, **(variables or {})},
             ):
                 length += len(part)
                 if length > MAX_RENDERED_CHARS:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from edgeagent.agent.formats.compact import CompactFormat
 from edgeagent.agent.formats.hermes import HermesFormat
+from edgeagent.agent.formats.plain import PLAIN
 from edgeagent.agent.formats.protocol import ToolFormat
 
 _FORMATS: dict[str, ToolFormat] = {
-    tool_format.name: tool_format for tool_format in (CompactFormat(), HermesFormat())
+    found.name: found for found in (CompactFormat(), HermesFormat(), PLAIN)
 }
 _UNKNOWN = "compact"
 """Works with every chat template, so it stands in for formats that have no file here yet."""

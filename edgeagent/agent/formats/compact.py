@@ -21,9 +21,16 @@ from functools import partial
 
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.formats.examples import example_messages
-from edgeagent.agent.formats.protocol import Call, Example, Prefix, Turn
+from edgeagent.agent.formats.protocol import (
+    Call,
+    Example,
+    Observation,
+    Prefix,
+    Turn,
+    TurnRules,
+)
 from edgeagent.agent.formats.schema import json_rule, literal
-from edgeagent.agent.tools.protocol import Offer, Tool
+from edgeagent.agent.tools.protocol import Tool
 
 _THOUGHT, _CALL, _ANSWER, _RESULT = "Thought: ", "Call: ", "Answer: ", "Result: "
 _DIRECT = f"{_THOUGHT}I can answer directly.\n{_ANSWER}"
@@ -36,35 +43,39 @@ class CompactFormat:
     name = "compact"
 
     def prefix(
-        self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
+        self,
+        instructions: str,
+        tools: Sequence[Tool],
+        examples: Sequence[Example],
+        *,
+        thinking: bool = False,
     ) -> Prefix:
         """Return instructions and examples; tools are described in one line each."""
         lines = [instructions]
         if tools:
             lines += ["Tools:", *(f"- {tool.name}: {tool.description}" for tool in tools)]
         messages: list[Message] = [{"role": "system", "content": "\n".join(lines)}]
+        del thinking  # its one thought is forced
         for example in examples:
-            opening = _REPORT if example.observations else _DIRECT
-            messages += example_messages(self, example, partial(_write, opening))
+            messages += self.example(example)
         return Prefix(tuple(messages))
 
-    def grammar(
-        self,
-        tools: Sequence[Tool | Offer],
-        *,
-        may_answer: bool,
-        has_result: bool = False,
-        quotes: Sequence[str] = (),
-    ) -> str:
-        """Return the grammar of one turn."""
-        text = " | ".join(map(literal, quotes)) if quotes else "/[^\\n]+/"
-        rules = [f"answer: {literal(_REPORT if has_result else _DIRECT)} text", f"text: {text}"]
-        ends = ["answer"] if may_answer or not tools else []
-        for index, tool in enumerate(tools):
+    def example(self, example: Example) -> tuple[Message, ...]:
+        """Return the example with its thoughts."""
+        opening = _REPORT if example.observations else _DIRECT
+        return example_messages(self, example, partial(_write, opening))
+
+    def grammar(self, rules: TurnRules) -> str:
+        """Return the grammar of one turn; it has one call at most."""
+        text = " | ".join(map(literal, rules.quotes)) if rules.quotes else "/[^\\n]+/"
+        opening = literal(_REPORT if rules.has_result else _DIRECT)
+        lines = [f"answer: {opening} text", f"text: {text}"]
+        ends = ["answer"] if rules.may_answer or not rules.tools else []
+        for index, tool in enumerate(rules.tools):
             ends.append(f"call_{index}")
-            rules.append(f"call_{index}: {literal(_calling(tool.name))} args_{index}")
-            rules.append(f"args_{index}: {json_rule(tool.parameters)}")
-        return "\n".join([f"start: {' | '.join(ends)}", *rules])
+            lines.append(f"call_{index}: {literal(_calling(tool.name))} args_{index}")
+            lines.append(f"args_{index}: {json_rule(tool.parameters)}")
+        return "\n".join([f"start: {' | '.join(ends)}", *lines])
 
     def parse(self, text: str) -> Turn:
         """Take a turn apart."""
@@ -76,7 +87,7 @@ class CompactFormat:
             return Turn(thought, answer=rest.removeprefix(_ANSWER).strip())
         if rest.startswith(_CALL):
             tool, _, arguments = rest.removeprefix(_CALL).partition(" ")
-            return Turn(thought, call=Call(tool, _arguments(arguments)))
+            return Turn(thought, calls=(Call(tool, _arguments(arguments)),))
         raise ValueError("the turn has neither a call nor an answer")
 
     def answer_part(self, text: str) -> str:
@@ -91,10 +102,11 @@ class CompactFormat:
         """Return the turn as it is."""
         return {"role": "assistant", "content": text}
 
-    def observation(self, text: str, question: str = "") -> Message:
-        """Return the result as a user turn: the only other role that such templates have."""
-        reminder = f"\n{question}" if question else ""
-        return {"role": "user", "content": f"{_RESULT}{text}{reminder}"}
+    def observations(self, found: Sequence[Observation], question: str = "") -> tuple[Message, ...]:
+        """Return the results as a user turn: the only other role that such templates have."""
+        lines = [f"{_RESULT}{observation.text}" for observation in found]
+        lines += [question] if question else []
+        return ({"role": "user", "content": "\n".join(lines)},)
 
 
 def _calling(tool: str) -> str:
@@ -102,9 +114,10 @@ def _calling(tool: str) -> str:
 
 
 def _write(opening: str, turn: Turn) -> str:
-    if turn.call is None:
+    if not turn.calls:
         return f"{opening}{turn.answer}"
-    return f"{_calling(turn.call.tool)}{json.dumps(turn.call.arguments)}"
+    call = turn.calls[0]
+    return f"{_calling(call.tool)}{json.dumps(call.arguments)}"
 
 
 def _arguments(text: str) -> dict[str, object]:

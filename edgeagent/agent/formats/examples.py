@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgeagent.agent.chat.template import Message
-from edgeagent.agent.formats.protocol import Example, ToolFormat, Turn
+from edgeagent.agent.formats.protocol import Example, Observation, ToolFormat, Turn
 
 
 def example_messages(
     text_format: ToolFormat, example: Example, write: Callable[[Turn], str]
-) -> list[Message]:
+) -> tuple[Message, ...]:
     """Return question, turns and observations of an example.
 
     Args:
@@ -22,5 +22,6 @@ def example_messages(
     for turn, observation in zip(example.turns, (*example.observations, None), strict=True):
         messages.append(text_format.reply(write(turn)))
         if observation is not None:
-            messages.append(text_format.observation(observation, example.question))
-    return messages
+            found = (Observation(turn.calls[0], observation),)
+            messages += text_format.observations(found, example.question)
+    return tuple(messages)

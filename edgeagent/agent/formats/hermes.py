@@ -18,9 +18,16 @@ from collections.abc import Sequence
 
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.formats.examples import example_messages
-from edgeagent.agent.formats.protocol import Call, Example, Prefix, Turn
+from edgeagent.agent.formats.protocol import (
+    Call,
+    Example,
+    Observation,
+    Prefix,
+    Turn,
+    TurnRules,
+)
 from edgeagent.agent.formats.schema import json_rule, literal
-from edgeagent.agent.tools.protocol import Offer, Tool, describe
+from edgeagent.agent.tools.protocol import Tool, describe
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _TEXT = r"/[^\s<>{\[`](?s:.*)/ & ~/(?s:.*)<\/?tool_call(?s:.*)/"
@@ -33,43 +40,49 @@ class HermesFormat:
     name = "hermes"
 
     def prefix(
-        self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
+        self,
+        instructions: str,
+        tools: Sequence[Tool],
+        examples: Sequence[Example],
+        *,
+        thinking: bool = False,
     ) -> Prefix:
         """Return the instructions and the examples; the template shows the tools."""
         messages: list[Message] = [{"role": "system", "content": instructions}]
         for example in examples:
             # A model that knows the format needs no example of not using a tool.
             if example.observations or not tools:
-                messages += example_messages(self, example, _write)
-        return Prefix(tuple(messages), tuple(describe(tool) for tool in tools) or None)
+                messages += self.example(example)
+        return Prefix(
+            tuple(messages),
+            tuple(describe(tool) for tool in tools) or None,
+            {"enable_thinking": thinking},
+        )
 
-    def grammar(
-        self,
-        tools: Sequence[Tool | Offer],
-        *,
-        may_answer: bool,
-        has_result: bool = False,
-        quotes: Sequence[str] = (),
-    ) -> str:
+    def example(self, example: Example) -> tuple[Message, ...]:
+        """Return the example with its calls in tags."""
+        return example_messages(self, example, _write)
+
+    def grammar(self, rules: TurnRules) -> str:
         """Return the grammar of one turn."""
-        del has_result, quotes  # these models answer in their own words
-        rules = [f"TEXT: {_TEXT}"]
+        # Quotes are left aside: these models answer in their own words.
+        lines = [f"TEXT: {_TEXT}"]
         calls: list[str] = []
-        for index, tool in enumerate(tools):
+        for index, tool in enumerate(rules.tools):
             calls += [f"tagged_{index}", f"call_{index}"]
             opening = f'{{"name": {json.dumps(tool.name)}, "arguments": '
-            rules.append(
+            lines.append(
                 f'tagged_{index}: {literal(_OPEN)} "\\n" call_{index} "\\n" {literal(_CLOSE)}'
             )
-            rules.append(f'call_{index}: {literal(opening)} args_{index} "}}"')
-            rules.append(f"args_{index}: {json_rule(tool.parameters)}")
+            lines.append(f'call_{index}: {literal(opening)} args_{index} "}}"')
+            lines.append(f"args_{index}: {json_rule(tool.parameters)}")
         if not calls:
             start = "TEXT"
-        elif may_answer:
+        elif rules.may_answer:
             start = f"TEXT | {' | '.join(calls)}"
         else:
             start = " | ".join(calls)
-        return "\n".join([f"start: {start}", *rules])
+        return "\n".join([f"start: {start}", *lines])
 
     def parse(self, text: str) -> Turn:
         """Take a turn apart."""
@@ -84,7 +97,7 @@ class HermesFormat:
         call = json.loads(body)
         if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict):
             raise ValueError("the tool call is not an object with arguments")
-        return Turn(thought.strip(), call=Call(str(call.get("name")), call["arguments"]))
+        return Turn(thought.strip(), calls=(Call(str(call.get("name")), call["arguments"]),))
 
     def answer_part(self, text: str) -> str:
         """Return all of a text that is not a call: the grammar has either."""
@@ -98,14 +111,18 @@ class HermesFormat:
         """Return the turn as it is: it already is what the template would write for the call."""
         return {"role": "assistant", "content": text}
 
-    def observation(self, text: str, question: str = "") -> Message:
-        """Return the result in the template's tool role, and the question as a reminder."""
-        reminder = f"\n{question}" if question else ""
-        return {"role": "tool", "content": f"{text}{reminder}"}
+    def observations(self, found: Sequence[Observation], question: str = "") -> tuple[Message, ...]:
+        """Return the results in the template's tool role, the last with a reminder."""
+        texts = [observation.text for observation in found]
+        if question:
+            texts[-1] = f"{texts[-1]}\n{question}"
+        return tuple({"role": "tool", "content": text} for text in texts)
 
 
 def _write(turn: Turn) -> str:
-    if turn.call is None:
+    if not turn.calls:
         return turn.answer
-    call = json.dumps({"name": turn.call.tool, "arguments": turn.call.arguments})
-    return f"{_OPEN}\n{call}\n{_CLOSE}"
+    return "\n".join(
+        f"{_OPEN}\n{json.dumps({'name': call.tool, 'arguments': call.arguments})}\n{_CLOSE}"
+        for call in turn.calls
+    )

@@ -25,11 +25,30 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A model's turn, taken apart: an optional thought, then either a call or an answer."""
+    """A model's turn, taken apart: an optional thought, then calls or an answer.
+
+    Attributes:
+        thought: Free text before calls, or a thinking section.
+        calls: What it wants to be called, in order; empty for an answer.
+        answer: The answer, empty beside calls.
+    """
 
     thought: str = ""
-    call: Call | None = None
+    calls: tuple[Call, ...] = ()
     answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one call brought.
+
+    Attributes:
+        call: The call.
+        text: What the model shall see.
+    """
+
+    call: Call
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +57,7 @@ class Example:
 
     Attributes:
         question: What the user asks.
-        turns: The model's turns; each but the last is a call, followed by its observation.
+        turns: The model's turns; each but the last has one call, followed by its observation.
         observations: One for each call.
     """
 
@@ -49,10 +68,39 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """What every conversation of a role begins with, and what its template is told of the tools."""
+    """What every conversation of a role begins with, and what its template is told.
+
+    Attributes:
+        messages: Instructions and worked examples.
+        tools: OpenAI function descriptions, for templates that know tools.
+        variables: Further variables of the template, such as `enable_thinking`.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, object], ...] | None = None
+    variables: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRules:
+    """What the next turn may be.
+
+    Attributes:
+        tools: Those that may be called.
+        may_answer: Whether the turn may be an answer; without tools it always is.
+        max_calls: Most calls in one turn.
+        has_result: Whether a tool gave a result in this conversation.
+        quotes: Sentences of the last result. A format for models that garble what they read lets
+            the answer be one of them; others leave it in the model's own words.
+        max_thinking_tokens: Longest thinking section, 0 for none.
+    """
+
+    tools: tuple[Tool | Offer, ...] = ()
+    may_answer: bool = True
+    max_calls: int = 1
+    has_result: bool = False
+    quotes: tuple[str, ...] = ()
+    max_thinking_tokens: int = 0
 
 
 class ToolFormat(Protocol):
@@ -64,28 +112,22 @@ class ToolFormat(Protocol):
         ...
 
     def prefix(
-        self, instructions: str, tools: Sequence[Tool], examples: Sequence[Example]
+        self,
+        instructions: str,
+        tools: Sequence[Tool],
+        examples: Sequence[Example],
+        *,
+        thinking: bool = False,
     ) -> Prefix:
-        """Return the opening messages of a role."""
+        """Return the opening of a role's conversations; `thinking`: whether the model may think."""
         ...
 
-    def grammar(
-        self,
-        tools: Sequence[Tool | Offer],
-        *,
-        may_answer: bool,
-        has_result: bool = False,
-        quotes: Sequence[str] = (),
-    ) -> str:
-        """Return the Lark grammar of one turn; without tools it is an answer.
+    def example(self, example: Example) -> tuple[Message, ...]:
+        """Return a worked example as turns of a conversation, empty if it would not help."""
+        ...
 
-        Args:
-            tools: Those that may be called.
-            may_answer: Whether the turn may be an answer.
-            has_result: Whether a tool gave a result in this conversation.
-            quotes: Sentences of the last result. A format for models that garble what they read
-                lets the answer be one of them; others leave it in the model's own words.
-        """
+    def grammar(self, rules: TurnRules) -> str:
+        """Return the Lark grammar of one turn."""
         ...
 
     def parse(self, text: str) -> Turn:
@@ -108,6 +150,6 @@ class ToolFormat(Protocol):
         """Return the model's own turn as a message, exactly as it was generated."""
         ...
 
-    def observation(self, text: str, question: str = "") -> Message:
-        """Return what a tool answered as a message; it may remind of the question."""
+    def observations(self, found: Sequence[Observation], question: str = "") -> tuple[Message, ...]:
+        """Return what the calls of a turn brought; the last may remind of the question."""
         ...

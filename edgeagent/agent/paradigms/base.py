@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from edgeagent.agent.chat.template import Message
+from edgeagent.agent.formats.plain import PLAIN
+from edgeagent.agent.functions import INSTRUCTIONS as FUNCTION_INSTRUCTIONS
+from edgeagent.agent.functions import MAX_NEW_TOKENS, Function, add_calls, calls_text
 from edgeagent.agent.runtime import Runtime
-from edgeagent.agent.stops import AgentStop, Deadline
+from edgeagent.agent.stops import AgentStop, Limits
 from edgeagent.agent.task import TaskRun
+from edgeagent.agent.turns import TurnRequest
 from edgeagent.engine.protocol import DecodeParams
 from edgeagent.errors import EdgeAgentError
 from edgeagent.record.outcome import FailureMode, Outcome, Step, StepKind
@@ -19,51 +23,80 @@ class Base:
 
     name = "base"
 
-    def __init__(self, runtime: Runtime) -> None:
-        """Prepare; nothing is prefilled yet."""
+    def __init__(self, runtime: Runtime, model: str | None = None, name: str = "base") -> None:
+        """Prepare; nothing is prefilled yet.
+
+        Args:
+            runtime: What paradigms share.
+            model: Which model answers, `None` for the main one.
+            name: Name of its role, where there is more than one base model.
+        """
         self._runtime = runtime
+        self._model = model
+        self._role = name
         self._prefix: list[Message] = [{"role": "system", "content": INSTRUCTIONS}]
 
     def warm_up(self) -> None:
         """Prefill the system prompt."""
-        self._runtime.conversation(self.name).warm_up(self._prefix, None)
+        conversation = self._runtime.conversation(self._role, model=self._model)
+        conversation.warm_up(TurnRequest(self._prefix))
 
-    def answer(self, question: str, task: TaskRun, deadline: Deadline) -> str:
+    def answer(self, question: str, task: TaskRun, limits: Limits) -> str:
         """Return the model's answer.
 
         Raises:
-            AgentStop: The context or the time is used up.
+            AgentStop: The context, the time or another limit is used up.
         """
-        question = self._runtime.neutralize(question)
-        task.speaker = self.name
+        question = self._runtime.model(self._model).neutralize(question)
+        if task.functions:
+            return self._calls(question, task, limits)
+        messages = [*self._prefix, {"role": "user", "content": question}]
+        return self._turn(messages, self._runtime.budget.max_new_tokens, task, limits).strip()
+
+    def _turn(
+        self, messages: list[Message], max_new_tokens: int, task: TaskRun, limits: Limits
+    ) -> str:
+        task.speaker = self._role
         task.turns += 1
-        text = self._runtime.conversation(self.name).turn(
-            [*self._prefix, {"role": "user", "content": question}],
-            None,
-            DecodeParams(max_new_tokens=self._runtime.budget.max_new_tokens),
+        return self._runtime.conversation(self._role, model=self._model).turn(
+            TurnRequest(messages, params=DecodeParams(max_new_tokens=max_new_tokens)),
             recorder=task.recorder,
-            deadline=deadline,
-            on_text=task.text_sink(self.name, lambda text: text.lstrip()),
+            limits=limits,
+            on_text=task.text_sink(self._role, lambda text: text.lstrip()),
         )
-        return text.strip()
+
+    def _calls(self, question: str, task: TaskRun, limits: Limits) -> str:
+        """Ask for calls of the task's functions in plain words, and read what comes."""
+        functions = [Function(description) for description in task.functions]
+        prefix = PLAIN.prefix(FUNCTION_INSTRUCTIONS, functions, ())
+        messages = [*prefix.messages, PLAIN.question(question)]
+        text = self._turn(messages, MAX_NEW_TOKENS, task, limits)
+        try:
+            turn = PLAIN.parse(text)
+        except ValueError as error:
+            raise AgentStop(FailureMode.PROTOCOL_VIOLATION, str(error), text.strip()) from error
+        add_calls(turn.calls, self._role, task)
+        return calls_text(turn.calls) if turn.calls else turn.answer
 
     def run(self, question: str, task: TaskRun) -> Outcome:
         """Answer directly."""
         with task.recorder.span(SpanKind.ORCHESTRATE, self.name, "task"):
+            answer, error = "", ""
+            failure: FailureMode | None = None
             try:
-                answer = self.answer(question, task, task.deadline)
+                answer = self.answer(question, task, task.limits)
             except AgentStop as stop:
-                return _outcome(task, failure=stop.failure, error=stop.reason)
-            except EdgeAgentError as error:
-                return _outcome(task, failure=FailureMode.ERROR, error=str(error))
-            task.add(Step(agent=self.name, kind=StepKind.ANSWER, text=answer))
-            failure = None if answer else FailureMode.PROTOCOL_VIOLATION
-            return _outcome(task, answer=answer, failure=failure)
-
-
-def _outcome(
-    task: TaskRun, answer: str = "", failure: FailureMode | None = None, error: str = ""
-) -> Outcome:
-    return Outcome(
-        answer=answer, failure=failure, turns=task.turns, steps=tuple(task.steps), error=error
-    )
+                answer, failure, error = stop.best, stop.failure, stop.reason
+            except EdgeAgentError as problem:
+                failure, error = FailureMode.ERROR, str(problem)
+            else:
+                failure = None if answer else FailureMode.PROTOCOL_VIOLATION
+            if failure is None or answer:
+                task.add(Step(agent=self.name, kind=StepKind.ANSWER, text=answer))
+            return Outcome(
+                answer=answer,
+                failure=failure,
+                turns=task.turns,
+                steps=tuple(task.steps),
+                error=error,
+            )

@@ -1,11 +1,11 @@
-"""Falling back to the base answer when agents are stuck, and saying so."""
+"""Falling back when agents are stuck, to what they have or to the base answer, and saying so."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from edgeagent.agent.paradigms.base import Base
-from edgeagent.agent.stops import AgentStop, Deadline
+from edgeagent.agent.stops import AgentStop, Limits
 from edgeagent.agent.task import TaskRun
 from edgeagent.errors import EdgeAgentError
 from edgeagent.record.outcome import FailureMode, Outcome, Step, StepKind
@@ -18,22 +18,31 @@ FALLBACK_TIMEOUT_S = 60.0
 def run_with_fallback(
     name: str, attempt: Callable[[], str], question: str, task: TaskRun, base: Base
 ) -> Outcome:
-    """Run a paradigm's attempt; if it is stuck, give the base model's answer instead."""
+    """Run a paradigm's attempt; if it is stuck, take its best result so far, else the base answer.
+
+    An agent that looked a fact up and then failed to phrase it has found something: its last result
+    is a better answer than that of a model without tools, and costs nothing.
+    """
     with task.recorder.span(SpanKind.ORCHESTRATE, name, "task"):
         try:
             answer = attempt()
             return Outcome(answer=answer, turns=task.turns, steps=tuple(task.steps))
         except AgentStop as stop:
-            failure, reason = stop.failure, stop.reason
+            failure, reason, answer = stop.failure, stop.reason, stop.best
         except EdgeAgentError as error:
-            failure, reason = FailureMode.ERROR, str(error)
+            failure, reason, answer = FailureMode.ERROR, str(error), ""
         task.add(Step(agent=name, kind=StepKind.FALLBACK, text=f"{failure.value}: {reason}"))
-        answer = ""
-        try:
-            answer = base.answer(question, task, Deadline(FALLBACK_TIMEOUT_S))
-        except (AgentStop, EdgeAgentError) as error:
-            reason = f"{reason}; the base answer failed too: {error}"
-        task.add(Step(agent=base.name, kind=StepKind.ANSWER, text=answer))
+        speaker = name
+        if not answer.strip():
+            speaker = base.name
+            try:
+                answer = base.answer(question, task, Limits(FALLBACK_TIMEOUT_S))
+            except AgentStop as stop:
+                answer = stop.best
+                reason = f"{reason}; the base answer failed too: {stop}"
+            except EdgeAgentError as error:
+                reason = f"{reason}; the base answer failed too: {error}"
+        task.add(Step(agent=speaker, kind=StepKind.ANSWER, text=answer))
         return Outcome(
             answer=answer,
             failure=failure,

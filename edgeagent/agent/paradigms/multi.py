@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from edgeagent.agent.functions import FunctionAgent, function_agent
 from edgeagent.agent.loop import Agent
 from edgeagent.agent.paradigms.base import Base
 from edgeagent.agent.paradigms.fallback import run_with_fallback
-from edgeagent.agent.roles import SPECIALISTS, SUPERVISOR
+from edgeagent.agent.roles import (
+    FUNCTION_SUPERVISOR,
+    FUNCTIONS_ROLE,
+    LANGUAGE,
+    SPECIALISTS,
+    SUPERVISOR,
+)
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
@@ -22,6 +29,7 @@ class Multi:
 
     def __init__(self, runtime: Runtime) -> None:
         """Prepare; nothing is prefilled yet."""
+        self._runtime = runtime
         self._base = Base(runtime)
         # Without documents there is nothing to search, and so nobody to ask about them.
         specialists = {
@@ -41,11 +49,31 @@ class Multi:
 
     def run(self, question: str, task: TaskRun) -> Outcome:
         """Let the supervisor work, else fall back to the base answer."""
+        return run_with_fallback(
+            self.name, lambda: self._attempt(question, task), question, task, self._base
+        )
+
+    def _attempt(self, question: str, task: TaskRun) -> str:
+        if task.functions:
+            return self._call_functions(question, task)
         self._ask.begin(question, task)
         task.speaker = self._supervisor.role.name
-        return run_with_fallback(
-            self.name, lambda: self._supervisor.run(question, task), question, task, self._base
-        )
+        return self._supervisor.run(question, task)
+
+    def _call_functions(self, question: str, task: TaskRun) -> str:
+        """Let a supervisor decide whether a function serves, then a specialist call it or answer.
+
+        The supervisor is told their names with the question: so its own prefix stays cached.
+        """
+        caller = function_agent(self._runtime, FUNCTIONS_ROLE, task)
+        words = Agent(self._runtime, LANGUAGE, ())
+        ask = _Ask({FUNCTIONS_ROLE: caller, LANGUAGE.name: words})
+        supervisor = FunctionAgent(self._runtime, FUNCTION_SUPERVISOR, (ask,))
+        names = ", ".join(tool.name for tool in caller.tools)
+        supervisor.run(f"{question}\nFunctions: {names}", task)
+        ask.begin(question, task)
+        task.speaker = FUNCTIONS_ROLE
+        return ask.run(supervisor.called[0].arguments)
 
 
 class _Ask:

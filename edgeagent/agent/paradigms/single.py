@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeagent.agent.functions import function_agent
 from edgeagent.agent.loop import Agent
 from edgeagent.agent.paradigms.base import Base
 from edgeagent.agent.paradigms.fallback import run_with_fallback
@@ -19,6 +20,7 @@ class Single:
 
     def __init__(self, runtime: Runtime) -> None:
         """Prepare; nothing is prefilled yet."""
+        self._runtime = runtime
         self._base = Base(runtime)
         self._agent = Agent(runtime, SINGLE, runtime.select_tools(SINGLE.tools))
 
@@ -29,10 +31,12 @@ class Single:
 
     def _attempt(self, question: str, task: TaskRun) -> str:
         task.speaker = self._agent.role.name
+        if task.functions:
+            return function_agent(self._runtime, self._agent.role.name, task).run(question, task)
         if self._agent.has_work(question):
             return self._agent.run(question, task)
         # No tool has anything to work on: a very small model answers best without their examples.
-        answer = self._base.answer(question, task, task.deadline)
+        answer = self._base.answer(question, task, task.limits)
         if not answer:
             raise AgentStop(FailureMode.PROTOCOL_VIOLATION, "the answer is empty")
         task.add(Step(agent=self._agent.role.name, kind=StepKind.ANSWER, text=answer))
