@@ -6,6 +6,9 @@ detokenizer. That keeps the rules in one place:
 - An accepted token is part of the conversation at once; the engine runs it through the model
   together with whatever comes next, so no position of the cache is ever left empty.
 - Tokens that the grammar forces are accepted without asking the model.
+
+`decode_steps` pauses before it asks for logits, so a group can first run several sessions at once;
+`decode_loop` takes the pauses out for a session by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Protocol
 from edgeagent.clock import now_ns
 from edgeagent.engine.grammar import GrammarMatcher
 from edgeagent.engine.protocol import DecodeParams, ShouldStop, TokenEvent
-from edgeagent.engine.sampling import Logits, Sampler
+from edgeagent.engine.sampling import Logits, Sampler, log_probability
 
 
 class TextStream(Protocol):
@@ -52,38 +55,39 @@ class Stepper(Protocol):
         ...
 
 
-def decode_loop(
+def decode_steps(
     stepper: Stepper,
     params: DecodeParams,
     *,
     matcher: GrammarMatcher | None,
     eos_ids: Collection[int],
     stream: TextStream,
-    should_stop: ShouldStop | None,
-) -> Iterator[TokenEvent]:
-    """Yield tokens until a limit, a stop string, the grammar's end or an end-of-turn token."""
+) -> Iterator[TokenEvent | None]:
+    """Yield tokens until a limit, a stop string, the grammar's end or an end-of-turn token.
+
+    `None` is yielded each time before logits are asked for.
+    """
     sampler = Sampler(params)
     tail = _StopScanner(params.stop)
     generated = 0
     while generated < params.max_new_tokens and stepper.room > 0:
-        if should_stop is not None and should_stop():
-            return
         limit = min(params.max_new_tokens - generated, stepper.room)
         # Only a grammar can force tokens; with none there is exactly one to choose.
-        forced = matcher.forced()[:limit] if matcher else []
-        forced = _before_eos(forced, eos_ids)
+        chosen = _before_eos(matcher.forced()[:limit] if matcher else [], eos_ids)
+        is_forced = bool(chosen)
         drafted = 0
-        if forced:
-            chosen, is_forced = forced, True
-        else:
+        logprob = None
+        if not is_forced:
             if matcher and matcher.finished:
                 return
+            yield None
             logits = stepper.next_logits()
             drafted = stepper.drafted_len
             chosen = [sampler.choose(matcher.mask(logits) if matcher else logits)]
-            is_forced = False
             if chosen[0] in eos_ids:
                 return
+            if params.logprobs:
+                logprob = log_probability(logits, chosen[0])
         if matcher:
             matcher.consume(chosen)
         generated += len(chosen)
@@ -99,9 +103,21 @@ def decode_loop(
                 forced=is_forced,
                 drafted=drafted,
                 accepted=accepted,
+                logprob=logprob,
             )
             if tail.found(text):
                 return
+
+
+def decode_loop(
+    steps: Iterator[TokenEvent | None], should_stop: ShouldStop | None
+) -> Iterator[TokenEvent]:
+    """Yield the tokens of `decode_steps`; `should_stop` is asked before each run of the model."""
+    for event in steps:
+        if event is not None:
+            yield event
+        elif should_stop is not None and should_stop():
+            return
 
 
 def _before_eos(token_ids: list[int], eos_ids: Collection[int]) -> list[int]:

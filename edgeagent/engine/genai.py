@@ -32,8 +32,12 @@ from edgeagent.engine.genai_package import CONFIG_NAME, read_package, require_al
 from edgeagent.engine.genai_runtime import first_line, import_runtime, open_model
 from edgeagent.engine.genai_session import GenaiSession, SessionRuntime
 from edgeagent.engine.grammar import GrammarMatcher, GrammarTokenizer
+from edgeagent.engine.ort_graph import OrtGraph
 from edgeagent.engine.protocol import EngineInfo
+from edgeagent.engine.row_group import RowGroup
+from edgeagent.engine.rows import RowRuntime
 from edgeagent.engine.text import encodable
+from edgeagent.engine.turns import TurnGroup
 from edgeagent.errors import EngineError, ResourceError
 
 
@@ -66,6 +70,8 @@ class GenaiEngine:
             og, self._model, self._facts.folder, self._facts.adapters
         )
         self._grammar_tokenizer: GrammarTokenizer | None = None
+        self._batch_graph: OrtGraph | None = None
+        self._batch_graph_was_tried = False
         self.info = EngineInfo(
             name="genai",
             version=str(og.__version__),
@@ -104,20 +110,8 @@ class GenaiEngine:
             ResourceError: Longer than the package's context, or not enough memory.
             EngineError: The engine is closed, has no such adapter, or the runtime refused.
         """
+        self._check_context(1, max_context_len, adapter)
         tokenizer = self._loaded()
-        if max_context_len < 1:
-            raise ValueError(f"a context of {max_context_len} tokens holds nothing")
-        if max_context_len > self._facts.context_len:
-            raise ResourceError(
-                f"A context of {max_context_len} tokens was asked for, but "
-                f"{self._facts.folder / CONFIG_NAME} allows {self._facts.context_len}."
-            )
-        if adapter is not None:
-            require_adapter(adapter, self.adapters, str(self._facts.folder))
-        _check_memory(
-            max_context_len * self._facts.kv_bytes_per_token,
-            f"A KV cache for {max_context_len} tokens",
-        )
         return GenaiSession(
             SessionRuntime(
                 new_generator=lambda: self._new_generator(max_context_len, adapter),
@@ -129,6 +123,66 @@ class GenaiEngine:
             max_context_len=max_context_len,
             prefill_chunk_len=self._config.prefill_chunk_len,
             speculation=self._config.speculation,
+        )
+
+    def open_group(
+        self, rows: int, max_context_len: int, adapter: str | None = None
+    ) -> RowGroup | TurnGroup:
+        """Open rows that decode together; the first call loads the weights a second time.
+
+        Where the graph cannot be run outside of onnxruntime-genai, or with an adapter or another
+        execution provider than the CPU, the rows are sessions that take turns.
+
+        Raises:
+            ResourceError: Longer than the package's context, or not enough memory.
+            EngineError: The engine is closed, has no such adapter, or the runtime refused.
+        """
+        if rows < 1:
+            raise ValueError(f"a group of {rows} sessions decodes nothing")
+        self._check_context(rows, max_context_len, adapter)
+        graph = None
+        if adapter is None and self.info.ep == "cpu" and self._facts.extends_cache_in_place:
+            graph = self._load_batch_graph()
+        if graph is None:
+            return TurnGroup(lambda: self.open(max_context_len, adapter), rows)
+        return RowGroup(
+            RowRuntime(
+                graph=graph,
+                new_stream=self._loaded().create_stream,
+                new_matcher=self.matcher,
+                eos_ids=frozenset(self._facts.eos_ids),
+                vocab_size=self._facts.vocab_size,
+                prefill_chunk_len=self._config.prefill_chunk_len,
+            ),
+            rows,
+            max_context_len,
+        )
+
+    def _load_batch_graph(self) -> OrtGraph | None:
+        """Return the decoder as rows run it, loaded by the first call; `None` if it cannot be."""
+        if not self._batch_graph_was_tried:
+            name = self._facts.folder.name
+            _check_memory(self._facts.weights_bytes, f"Loading {name} again to run batches")
+            graph = OrtGraph(self._facts.folder / self._facts.graph, self._config)
+            self._batch_graph = graph if graph.fits() else None
+            self._batch_graph_was_tried = True
+        return self._batch_graph
+
+    def _check_context(self, rows: int, max_context_len: int, adapter: str | None) -> None:
+        self._loaded()
+        if max_context_len < 1:
+            raise ValueError(f"a context of {max_context_len} tokens holds nothing")
+        if max_context_len > self._facts.context_len:
+            raise ResourceError(
+                f"A context of {max_context_len} tokens was asked for, but "
+                f"{self._facts.folder / CONFIG_NAME} allows {self._facts.context_len}."
+            )
+        if adapter is not None:
+            require_adapter(adapter, self.adapters, str(self._facts.folder))
+        _check_memory(
+            rows * max_context_len * self._facts.kv_bytes_per_token,
+            f"{'A KV cache' if rows == 1 else f'KV caches of {rows} rows'} for {max_context_len} "
+            "tokens",
         )
 
     def _new_generator(self, max_context_len: int, adapter: str | None) -> Any:
@@ -159,6 +213,8 @@ class GenaiEngine:
         self._tokenizer = None
         self._adapters = None
         self._model = None
+        self._batch_graph = None
+        self._batch_graph_was_tried = False
 
 
 def _check_memory(needed_bytes: int, what: str) -> None:

@@ -42,6 +42,7 @@ class _Decoder(_Part):
     head_size: int = Field(ge=1, le=1 << 16)
     num_hidden_layers: int = Field(ge=1, le=1 << 16)
     num_key_value_heads: int = Field(ge=1, le=1 << 16)
+    sliding_window: dict[str, object] | None = None
 
 
 class _Model(_Part):
@@ -51,8 +52,13 @@ class _Model(_Part):
     decoder: _Decoder
 
 
+class _Search(_Part):
+    past_present_share_buffer: bool = False
+
+
 class _Config(_Part):
     model: _Model
+    search: _Search = _Search()
 
 
 class _Adapter(_Part):
@@ -94,6 +100,9 @@ class PackageFacts:
         context_len: Longest context in tokens.
         vocab_size: Width of the logits.
         eos_ids: Tokens that end a turn.
+        graph: File name of the decoder.
+        extends_cache_in_place: Whether the decoder is said to write new keys and values into the
+            buffers that it reads the old ones from, and to keep them all.
         kv_bytes_per_token: Computed; the CPU keeps keys and values as float32.
         weights_bytes: Size of the model files.
         tokenizer_json: Text of the tokenizer file.
@@ -108,6 +117,8 @@ class PackageFacts:
     context_len: int
     vocab_size: int
     eos_ids: tuple[int, ...]
+    graph: str
+    extends_cache_in_place: bool
     kv_bytes_per_token: int
     weights_bytes: int
     tokenizer_json: str
@@ -127,7 +138,8 @@ def read_package(folder: Path) -> PackageFacts:
     manifest = _read_manifest(folder)
     _check_sizes(folder, manifest)
     config_file = folder / CONFIG_NAME
-    model = _parse(config_file, _Config)[0].model
+    config = _parse(config_file, _Config)[0]
+    model = config.model
     tokenizer, tokenizer_json = _parse(folder / TOKENIZER_NAME, _Tokenizer)
     decoder = model.decoder
     graph = folder / decoder.filename
@@ -155,6 +167,9 @@ def read_package(folder: Path) -> PackageFacts:
         context_len=model.context_length,
         vocab_size=model.vocab_size,
         eos_ids=eos_ids,
+        graph=decoder.filename,
+        extends_cache_in_place=config.search.past_present_share_buffer
+        and decoder.sliding_window is None,
         kv_bytes_per_token=2
         * decoder.num_hidden_layers
         * decoder.num_key_value_heads

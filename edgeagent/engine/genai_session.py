@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from edgeagent.config.run import NGramSpeculation
-from edgeagent.engine.decoding import decode_loop
+from edgeagent.engine.decoding import decode_loop, decode_steps
 from edgeagent.engine.genai_runtime import first_line
 from edgeagent.engine.grammar import GrammarMatcher
+from edgeagent.engine.prefill import check_appended, check_rewound, chunk_end
 from edgeagent.engine.protocol import (
     Cancelled,
     DecodeParams,
@@ -21,7 +22,7 @@ from edgeagent.engine.protocol import (
 )
 from edgeagent.engine.sampling import Logits
 from edgeagent.engine.speculation import Lookahead, draft
-from edgeagent.errors import EngineError, ResourceError
+from edgeagent.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +82,7 @@ class GenaiSession:
         should_stop: ShouldStop | None = None,
     ) -> None:
         """Prefill in chunks."""
-        if len(token_ids) > self.room:
-            raise ResourceError(
-                f"{len(token_ids)} more tokens do not fit the context of {self.max_context_len} "
-                f"that already holds {len(self._tokens)}."
-            )
-        if any(not 0 <= token < self._runtime.vocab_size for token in token_ids):
-            raise EngineError(
-                f"A token id is outside the model's vocabulary of {self._runtime.vocab_size}; the "
-                "tokenizer is not the model's own."
-            )
+        check_appended(token_ids, len(self._tokens), self.max_context_len, self._runtime.vocab_size)
         length = len(self._tokens)
         self._tokens.extend(token_ids)
         try:
@@ -108,12 +100,7 @@ class GenaiSession:
         while self._cached_len < len(self._tokens):
             if should_stop is not None and should_stop():
                 raise Cancelled
-            end = min(self._cached_len + self._prefill_chunk_len, len(self._tokens))
-            if len(self._tokens) - end == 1 and end - self._cached_len > 2:
-                # A single row takes another kernel, which rounds differently: without one, logits
-                # do not depend on where a prompt is cut. Chunks do not get longer instead, as the
-                # runtime cuts long ones into blocks itself.
-                end -= 1
+            end = chunk_end(self._cached_len, len(self._tokens), self._prefill_chunk_len)
             self._append_native(self._tokens[self._cached_len : end])
             self._cached_len = end
             self._logits_are_current = True
@@ -146,7 +133,7 @@ class GenaiSession:
         self._open_generator()
         if not self._tokens:
             raise EngineError("Nothing was appended yet, so there is nothing to continue.")
-        return decode_loop(
+        steps = decode_steps(
             self,
             params,
             matcher=self._runtime.new_matcher(params.grammar)
@@ -154,8 +141,8 @@ class GenaiSession:
             else None,
             eos_ids=self._runtime.eos_ids,
             stream=self._runtime.new_stream(),
-            should_stop=should_stop,
         )
+        return decode_loop(steps, should_stop)
 
     def next_logits(self) -> Logits:
         """Return the logits `(vocab,) float32` after the last token."""
@@ -205,8 +192,7 @@ class GenaiSession:
 
     def rewind(self, length: int) -> None:
         """Forget everything after the first `length` tokens."""
-        if not 0 <= length <= len(self._tokens):
-            raise ValueError(f"cannot rewind to {length} of {len(self._tokens)} tokens")
+        check_rewound(length, len(self._tokens))
         del self._tokens[length:]
         if length < self._cached_len:
             self._rewind_cache(length)

@@ -41,9 +41,31 @@ class Sampler:
             scaled = (logits.astype(np.float64) - peak) / self._temperature
         probabilities = np.exp(scaled)
         probabilities /= probabilities.sum()
-        order = np.argsort(-probabilities)
-        cumulative = np.cumsum(probabilities[order])
-        # The nucleus is the smallest set whose mass reaches top_p; it has at least one token.
-        nucleus = order[: int(np.searchsorted(cumulative, self._top_p)) + 1]
+        nucleus = _nucleus(probabilities, self._top_p)
         mass = probabilities[nucleus]
         return int(self._rng.choice(nucleus, p=mass / mass.sum()))
+
+
+def _nucleus(probabilities: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:
+    """Return the smallest set of tokens whose mass reaches `top_p`; it has at least one."""
+    if top_p >= 1:
+        return np.flatnonzero(probabilities)
+    # Tokens below this are together less likely than what the nucleus leaves out, so none of them
+    # is in it: only the others are sorted, a few instead of the whole vocabulary.
+    candidates = np.flatnonzero(probabilities >= (1 - top_p) / len(probabilities))
+    ranked = candidates[np.argsort(-probabilities[candidates])]
+    cumulative = np.cumsum(probabilities[ranked])
+    return ranked[: int(np.searchsorted(cumulative, top_p)) + 1]
+
+
+def log_probability(logits: Logits, token_id: int) -> float:
+    """Return the natural logarithm of a token's probability under logits `(vocab,)`.
+
+    Raises:
+        EngineError: They are not numbers.
+    """
+    peak = float(logits.max())
+    if not math.isfinite(peak):
+        raise EngineError("The model computed no valid logits; its weights are damaged.")
+    total = float(np.exp(logits - np.float32(peak)).sum(dtype=np.float64))
+    return float(logits[token_id]) - peak - math.log(total)

@@ -14,8 +14,9 @@ from itertools import chain, repeat
 import numpy as np
 
 from edgeagent.engine.adapters import require_adapter
-from edgeagent.engine.decoding import decode_loop
+from edgeagent.engine.decoding import decode_loop, decode_steps
 from edgeagent.engine.grammar import SINGLE_BYTES, GrammarMatcher, GrammarTokenizer
+from edgeagent.engine.prefill import check_appended, check_rewound
 from edgeagent.engine.protocol import (
     Cancelled,
     DecodeParams,
@@ -25,6 +26,7 @@ from edgeagent.engine.protocol import (
     TokenEvent,
 )
 from edgeagent.engine.sampling import Logits
+from edgeagent.engine.turns import TurnGroup
 from edgeagent.errors import EngineError, ResourceError
 
 BYTES = 256
@@ -101,6 +103,12 @@ class ScriptedEngine:
             require_adapter(adapter, self.adapters, "the scripted engine")
         return ScriptedSession(self, max_context_len, adapter)
 
+    def open_group(self, rows: int, max_context_len: int, adapter: str | None = None) -> TurnGroup:
+        """Open sessions that take turns."""
+        if rows < 1:
+            raise ValueError(f"a group of {rows} sessions decodes nothing")
+        return TurnGroup(lambda: self.open(max_context_len, adapter), rows)
+
     def matcher(self, grammar: str) -> GrammarMatcher:
         """Compile a grammar over bytes."""
         if self._grammar_tokenizer is None:
@@ -152,11 +160,7 @@ class ScriptedSession:
     ) -> None:
         """Append at once."""
         self._check_open()
-        if len(token_ids) > self.room:
-            raise ResourceError(
-                f"{len(token_ids)} more tokens do not fit the context of {self.max_context_len} "
-                f"that already holds {len(self._tokens)}."
-            )
+        check_appended(token_ids, len(self._tokens), self.max_context_len, VOCAB_SIZE)
         if should_stop is not None and should_stop():
             raise Cancelled
         self._tokens.extend(token_ids)
@@ -181,14 +185,14 @@ class ScriptedSession:
         reply = engine.reply if self._adapter is None else engine.adapter_replies[self._adapter]
         self._said = reply(engine.decode(self._tokens)).encode()
         self._said_len = 0
-        return decode_loop(
+        steps = decode_steps(
             self,
             params,
             matcher=matcher,
             eos_ids=(EOS_ID,),
             stream=_ByteStream(),
-            should_stop=should_stop,
         )
+        return decode_loop(steps, should_stop)
 
     def next_logits(self) -> Logits:
         """Prefer the script's next byte, then the end of turn, then lower bytes."""
@@ -213,8 +217,7 @@ class ScriptedSession:
 
     def rewind(self, length: int) -> None:
         """Forget everything after the first `length` tokens."""
-        if not 0 <= length <= len(self._tokens):
-            raise ValueError(f"cannot rewind to {length} of {len(self._tokens)} tokens")
+        check_rewound(length, len(self._tokens))
         del self._tokens[length:]
         self._cached_len = min(self._cached_len, length)
 
