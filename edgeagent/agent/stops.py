@@ -103,8 +103,6 @@ class Limits:
         Raises:
             AgentStop: With the mode `timeout`, `token_limit` or `energy_limit`.
         """
-        if now_ns() >= self._end_ns:
-            raise AgentStop(FailureMode.TIMEOUT, f"the time limit of {self.timeout_s:g} s is over")
         if self.max_tokens is not None and self.tokens >= self.max_tokens:
             raise AgentStop(
                 FailureMode.TOKEN_LIMIT, f"the {self.max_tokens} tokens of a task are used up"
@@ -113,3 +111,5 @@ class Limits:
             raise AgentStop(
                 FailureMode.ENERGY_LIMIT, f"the {self.max_energy_j:g} J of a task are used up"
             )
+        if self.passed():
+            raise AgentStop(FailureMode.TIMEOUT, f"the time limit of {self.timeout_s:g} s is over")

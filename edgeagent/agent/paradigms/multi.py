@@ -138,6 +138,6 @@ class _Ask:
             if stop.failure is FailureMode.TIMEOUT:
                 raise
             reason = f"the specialist {name} was stuck: {stop.failure.value}: {stop.reason}"
-            raise AgentStop(FailureMode.DELEGATION_FAILURE, reason) from stop
+            raise AgentStop(FailureMode.DELEGATION_FAILURE, reason, stop.best) from stop
         self._reports.append(report)
         return report

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from edgeagent.agent.chat.conversation import Conversation
 from edgeagent.agent.chat.template import ChatTemplate, Message
-from edgeagent.agent.stops import AgentStop, Deadline
+from edgeagent.agent.models import model_of
+from edgeagent.agent.stops import AgentStop, Limits
+from edgeagent.agent.turns import TurnRequest
 from edgeagent.engine.protocol import DecodeParams
 from edgeagent.engine.scripted import CHAT_TEMPLATE, ScriptedEngine, ScriptedSession, replies
 from edgeagent.errors import EngineError
@@ -33,8 +36,10 @@ class Talk:
         template: str = CHAT_TEMPLATE,
         max_context_len: int = 1000,
     ) -> None:
-        engine = ScriptedEngine(reply)
-        self.conversation = Conversation(engine, ChatTemplate(template), "clerk", max_context_len)
+        model = model_of(ScriptedEngine(reply), "compact", grounded=False)
+        model = replace(model, template=ChatTemplate(template))
+        session = model.engine.open(max_context_len)
+        self.conversation = Conversation(model, "clerk", session)
         self.template = ChatTemplate(template)
         self.recorder = Recorder()
 
@@ -47,15 +52,13 @@ class Talk:
     def say(
         self,
         *messages: Message,
-        deadline: Deadline | None = None,
+        limits: Limits | None = None,
         on_text: Callable[[str], None] = lambda _text: None,
     ) -> str:
         return self.conversation.turn(
-            messages,
-            None,
-            DecodeParams(max_new_tokens=40),
+            TurnRequest(messages, params=DecodeParams(max_new_tokens=40)),
             recorder=self.recorder,
-            deadline=deadline or Deadline(60),
+            limits=limits or Limits(60),
             on_text=on_text,
         )
 
@@ -113,7 +116,7 @@ def test_the_same_question_again_runs_two_tokens() -> None:
 
 def test_a_warm_prefix_is_not_prefilled_again() -> None:
     talk = Talk(replies("One."))
-    talk.conversation.warm_up([SYSTEM], None)
+    talk.conversation.warm_up(TurnRequest([SYSTEM]))
     warm = talk.session.prefilled
     assert warm == len("[system]") + len(str(SYSTEM["content"])) + 1
     talk.say(SYSTEM, user("First?"))
@@ -151,8 +154,8 @@ def test_after_an_interrupted_reply_nothing_of_it_is_left(error: type[BaseExcept
     assert bytes(talk.session.tokens).decode() == talk.prompt(*messages) + "Two."
 
 
-class _AfterSomeAsking(Deadline):
-    """A deadline that passes when it was asked often enough."""
+class _AfterSomeAsking(Limits):
+    """Limits that are passed when it was asked often enough."""
 
     def __init__(self, asks: int) -> None:
         super().__init__(60)
@@ -163,15 +166,15 @@ class _AfterSomeAsking(Deadline):
         return self._asks < 0
 
 
-@pytest.mark.parametrize("asks", [0, 1, 3])
+@pytest.mark.parametrize("asks", [0, 1, 2, 4])
 def test_the_time_limit_holds_in_prefill_and_decode(asks: int) -> None:
     talk = Talk(replies("A long reply.", "Two."))
     with pytest.raises(AgentStop) as caught:
-        talk.say(SYSTEM, user("First?"), deadline=_AfterSomeAsking(asks))
+        talk.say(SYSTEM, user("First?"), limits=_AfterSomeAsking(asks))
     assert caught.value.failure is FailureMode.TIMEOUT
     # Spans say what really ran.
     prefilled = sum(tokens_in - cached for tokens_in, cached in talk.spans(SpanKind.PREFILL))
-    assert prefilled == (0 if asks == 0 else len(talk.prompt(SYSTEM, user("First?"))))
+    assert prefilled == (0 if asks < 2 else len(talk.prompt(SYSTEM, user("First?"))))
     assert talk.say(SYSTEM, user("Second?"))
     assert bytes(talk.session.tokens).decode().startswith(talk.prompt(SYSTEM, user("Second?")))
 

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from edgeagent.agent.loop import Agent, Role
 from edgeagent.agent.runtime import Runtime
-from edgeagent.agent.stops import AgentStop
+from edgeagent.agent.stops import AgentStop, Limits
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.calculator import Calculator
-from edgeagent.agent.tools.protocol import Tool
+from edgeagent.agent.tools.protocol import Tool, object_schema
 from edgeagent.config.run import Budget
 from edgeagent.engine.scripted import ScriptedEngine, replies
 from edgeagent.record.outcome import FailureMode, StepKind
@@ -30,10 +33,11 @@ def make_agent(
     role: Role = ROLE,
     budget: Budget | None = None,
     tool_call_format: str = "hermes",
+    tools: Sequence[Tool] = (),
 ) -> Agent:
     budget = budget or Budget(grounding=False)
     runtime = Runtime(ScriptedEngine(reply), [Calculator()], budget, tool_call_format)
-    return Agent(runtime, role, runtime.select_tools(role.tools))
+    return Agent(runtime, role, tools or runtime.select_tools(role.tools))
 
 
 def kinds(task: TaskRun) -> list[StepKind]:
@@ -112,18 +116,16 @@ def test_long_tool_output_is_cut() -> None:
     assert len(observation.text) == 100
 
 
-def test_a_repeated_call_is_told_once_and_then_stops_the_agent() -> None:
+def test_a_repeated_call_is_told_once_and_then_the_agent_has_to_answer() -> None:
     seen: list[str] = []
 
     def reply(conversation: str) -> str:
         seen.append(conversation)
-        return call("2 + 2")
+        return call("2 + 2") if len(seen) < 4 else "It is 4."
 
     task = TaskRun(60)
-    with pytest.raises(AgentStop) as caught:
-        make_agent(reply).run("2 + 2?", task)
-    assert caught.value.failure is FailureMode.REPEATED_CALL
-    assert len(seen) == 3
+    assert make_agent(reply).run("2 + 2?", task) == "It is 4."
+    assert len(seen) == 4
     # The tool ran once; the second time the agent was told.
     assert sum(step.kind is StepKind.CALL for step in task.steps) == 1
     assert "already" in seen[2]
@@ -135,15 +137,110 @@ def test_a_repeated_call_may_be_followed_by_an_answer() -> None:
     assert agent.run("2 + 2?", task) == "It is 4."
 
 
-def test_turns_are_limited() -> None:
+def test_the_last_turn_has_to_be_an_answer() -> None:
     count = iter(range(1, 100))
+
+    def reply(_conversation: str) -> str:
+        number = next(count)
+        return call(f"1 + {number}") if number < 3 else "It is 42."
+
     task = TaskRun(60)
-    with pytest.raises(AgentStop) as caught:
-        make_agent(
-            lambda _: call(f"1 + {next(count)}"), budget=Budget(max_turns=3, grounding=False)
-        ).run("What is 12 + 30?", task)
-    assert caught.value.failure is FailureMode.TURN_LIMIT
+    agent = make_agent(reply, budget=Budget(max_turns=3, grounding=False))
+    assert agent.run("What is 12 + 30?", task) == "It is 42."
     assert task.turns == 3
+
+
+def test_a_single_turn_of_a_call_is_a_turn_limit_with_the_result_as_best_answer() -> None:
+    agent = make_agent(lambda _: call("12 + 30"), budget=Budget(max_turns=1, grounding=False))
+    with pytest.raises(AgentStop) as caught:
+        agent.run("What is 12 + 30?", TaskRun(60))
+    assert caught.value.failure is FailureMode.TURN_LIMIT
+    assert caught.value.best == "42"
+
+
+def test_the_token_budget_of_a_task_covers_all_turns() -> None:
+    task = TaskRun(limits=Limits(60, max_tokens=len(call("12 + 30"))))
+    with pytest.raises(AgentStop) as caught:
+        make_agent(lambda _: call("12 + 30")).run("What is 12 + 30?", task)
+    assert caught.value.failure is FailureMode.TOKEN_LIMIT
+    assert caught.value.best == "42"
+
+
+def test_the_energy_budget_stops_a_task_by_what_the_device_reads() -> None:
+    joules = itertools.count(100.0, 4.0)
+    task = TaskRun(limits=Limits(60, max_energy_j=10, energy=lambda: next(joules)))
+    task.limits.check()
+    deadline_s = time.monotonic() + 5
+    with pytest.raises(AgentStop) as caught:  # noqa: PT012 - counters are read now and then only
+        while time.monotonic() < deadline_s:
+            task.limits.check()
+            time.sleep(0.05)
+    assert caught.value.failure is FailureMode.ENERGY_LIMIT
+
+
+def test_several_calls_of_a_turn_run_overlapped_under_one_span() -> None:
+    started = threading.Barrier(2, timeout=5)
+
+    class Waiting(Calculator):
+        def run(self, arguments: Mapping[str, object]) -> str:
+            started.wait()  # passes only if both calls are running
+            return super().run(arguments)
+
+    def reply(conversation: str) -> str:
+        calls = [
+            {"name": "calculator", "arguments": {"expression": expression}}
+            for expression in ("12 + 30", "1 + 1")
+        ]
+        return "It is 42." if "calculator: 42" in conversation else json.dumps(calls)
+
+    task = TaskRun(60)
+    budget = Budget(grounding=False, max_new_tokens=200)
+    agent = make_agent(reply, budget=budget, tools=(Waiting(),), tool_call_format="plain")
+    assert agent.run("What is 12 + 30?", task) == "It is 42."
+    spans = [span for span in task.recorder.trace() if span.kind is SpanKind.TOOL]
+    assert [span.name for span in spans] == ["calculator"]
+    observed = [step.text for step in task.steps if step.kind is StepKind.OBSERVATION]
+    assert observed == ["42", "2"]
+
+
+def test_a_conversation_that_no_longer_fits_loses_its_oldest_results_first() -> None:
+    class Wordy:
+        name = "read"
+        is_delegate = False
+        description = "Read a page."
+        parameters = object_schema(page={"type": "string"})
+
+        def run(self, arguments: Mapping[str, object]) -> str:
+            return f"page {arguments['page']}: " + "many words and " * 40
+
+    seen: list[str] = []
+
+    def reply(conversation: str) -> str:
+        seen.append(conversation)
+        page = len(seen)
+        if page > 5 or "page five" in conversation:
+            return "The end."
+        return f'<tool_call>\n{{"name": "read", "arguments": {{"page": "p{page}"}}}}\n</tool_call>'
+
+    task = TaskRun(60)
+    budget = Budget(grounding=False, max_context_len=2200, max_turns=6)
+    agent = make_agent(reply, tools=(Wordy(),), budget=budget)
+    assert agent.run("What is on the pages?", task) == "The end."
+    assert "[shortened]" in seen[-1]
+    assert seen[-1].startswith(seen[0][: seen[0].index("What is on the pages?")])
+    assert seen[-1].count("page p") >= 2
+
+
+def test_after_nothing_but_failures_an_answer_with_new_figures_is_refused() -> None:
+    agent = make_agent(replies(call("1 / 0"), "The result is 17."))
+    answer = agent.run("What is 1 / 0?", TaskRun(60))
+    assert "17" not in answer
+    assert "calculator failed" in answer
+
+
+def test_after_a_failure_words_and_stated_figures_may_be_answered() -> None:
+    agent = make_agent(replies(call("1 / 0"), "1 cannot be divided by 0."))
+    assert agent.run("What is 1 / 0?", TaskRun(60)) == "1 cannot be divided by 0."
 
 
 def test_a_turn_that_was_cut_off_is_a_protocol_violation() -> None:

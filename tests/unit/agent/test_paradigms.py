@@ -136,13 +136,14 @@ def test_the_supervisor_routes_and_the_specialist_works_within_the_route(
     assert (route.kind, route.agent, route.name) == (SpanKind.ORCHESTRATE, "supervisor", "ask")
 
 
-@pytest.mark.parametrize(
-    ("name", "failure"),
-    [("single", FailureMode.TURN_LIMIT), ("multi", FailureMode.DELEGATION_FAILURE)],
-)
+@pytest.mark.parametrize("name", ["single", "multi"])
 def test_a_stuck_agent_falls_back_to_the_base_answer_and_says_so(
-    name: str, failure: FailureMode, tools: Sequence[Tool]
+    name: str, tools: Sequence[Tool]
 ) -> None:
+    failure = {
+        "single": FailureMode.TURN_LIMIT,
+        "multi": FailureMode.DELEGATION_FAILURE,
+    }[name]
     budget = BUDGET.model_copy(update={"max_turns": 1})
 
     def reply(conversation: str) -> str:
@@ -152,7 +153,7 @@ def test_a_stuck_agent_falls_back_to_the_base_answer_and_says_so(
 
     def next_call() -> str:
         asked.append(1)
-        return tool_call("calculator", expression="1 + 1")
+        return tool_call("calculator", expression="1 / 0")
 
     outcome, task = run(name, reply, tools, budget=budget)
     assert outcome.fell_back
@@ -170,7 +171,7 @@ def test_a_stuck_specialist_is_a_failed_delegation(tools: Sequence[Tool]) -> Non
     def reply(conversation: str) -> str:
         if "specialist" in conversation:
             return tool_call("ask", specialist="quantitative")
-        return tool_call("calculator", expression="1 + 1")
+        return tool_call("calculator", expression="1 / 0")
 
     outcome, task = run("multi", reply, tools)
     assert outcome.failure is FailureMode.DELEGATION_FAILURE
@@ -206,7 +207,10 @@ def test_an_engine_that_fails_is_an_outcome(
         return
     assert outcome.failure in (FailureMode.ERROR, FailureMode.DELEGATION_FAILURE)
     assert "the runtime failed" in outcome.error
-    assert not outcome.completed
+    # What a tool had found by then is the answer; else there is none.
+    found = [step for step in outcome.steps if step.kind is StepKind.OBSERVATION]
+    assert outcome.completed is bool(found)
+    assert not outcome.completed_unaided
     check_trace(task)
 
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from edgeagent.agent.formats.compact import CompactFormat
-from edgeagent.agent.formats.protocol import Example
+from edgeagent.agent.formats.protocol import Example, TurnRules
 from edgeagent.agent.loop import Role
 from edgeagent.agent.roles import (
     KNOWLEDGE,
@@ -58,22 +58,23 @@ def test_every_turn_of_an_example_obeys_the_grammar_of_its_moment(
     quotes: tuple[str, ...] = ()
     for index, (text, turn) in enumerate(zip(turns, example.turns, strict=True)):
         parsed = text_format.parse(str(text))
-        assert (parsed.call, parsed.answer) == (turn.call, turn.answer)
-        if turn.call is None:
+        assert (parsed.calls, parsed.answer) == (turn.calls, turn.answer)
+        if not turn.calls:
             offers = []
-        elif turn.call.tool == "calculator":
+        elif turn.calls[0].tool == "calculator":
             parameters = Calculator().offer(example.question, example.observations[:index])
             assert parameters is not None
             offers = [Offer("calculator", parameters)]
         else:
-            offers = [Offer(turn.call.tool, _any_text(next(iter(turn.call.arguments))))]
+            call = turn.calls[0]
+            offers = [Offer(call.tool, _any_text(next(iter(call.arguments))))]
         grammar = text_format.grammar(
-            offers, may_answer=not offers, has_result=index > 0, quotes=quotes
+            TurnRules(tuple(offers), may_answer=not offers, has_result=index > 0, quotes=quotes)
         )
         assert follows(grammar, str(text))
         if index < len(example.observations):
             quotes = sentences(example.observations[index])
-    assert not any(turn.call for turn in example.turns[-1:])
+    assert not example.turns[-1].calls
     assert role.examples
 
 
@@ -90,17 +91,19 @@ def _any_text(name: str) -> dict[str, object]:
 def test_calculations_in_examples_are_right(role: Role, example: Example) -> None:
     del role
     for turn, observation in zip(example.turns, example.observations, strict=False):
-        if turn.call is not None and turn.call.tool == "calculator":
-            assert Calculator().run(turn.call.arguments) == observation
+        for call in turn.calls:
+            if call.tool == "calculator":
+                assert Calculator().run(call.arguments) == observation
 
 
 @pytest.mark.parametrize(("role", "example"), EXAMPLES)
 def test_queries_in_examples_use_words_of_the_question(role: Role, example: Example) -> None:
     del role
     for turn in example.turns:
-        if turn.call is not None and turn.call.tool == "search":
-            query = str(turn.call.arguments["query"])
-            assert set(content_words(query)) <= set(content_words(example.question))
+        for call in turn.calls:
+            if call.tool == "search":
+                query = str(call.arguments["query"])
+                assert set(content_words(query)) <= set(content_words(example.question))
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
@@ -111,16 +114,18 @@ def test_prefixes_are_short(role: Role) -> None:
 
 @pytest.mark.parametrize("role", [SINGLE, *SPECIALISTS], ids=lambda role: role.name)
 def test_tools_of_roles_are_those_their_examples_call(role: Role) -> None:
-    called = {turn.call.tool for example in role.examples for turn in example.turns if turn.call}
-    assert called == set(role.tools)
+    called = {
+        call.tool for example in role.examples for turn in example.turns for call in turn.calls
+    }
+    assert called == set(role.tools) - {"*"}
 
 
 def test_the_supervisor_asks_specialists_that_exist() -> None:
     asked = {
-        str(turn.call.arguments["specialist"])
+        str(call.arguments["specialist"])
         for example in SUPERVISOR.examples
         for turn in example.turns
-        if turn.call
+        for call in turn.calls
     }
     assert asked == {role.name for role in SPECIALISTS}
 

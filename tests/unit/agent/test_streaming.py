@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgeagent.agent.formats import tool_format
+from edgeagent.agent.formats.protocol import TurnRules
 from edgeagent.agent.paradigms import make_paradigm
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.task import Silent, TaskRun
@@ -89,7 +90,7 @@ def test_unfinished_turns(name: str, text: str, answer: str) -> None:
     ],
 )
 def test_hermes_answers_may_hold_anything_but_tags(text: str, allowed: bool) -> None:
-    grammar = tool_format("hermes").grammar((Calculator(),), may_answer=True)
+    grammar = tool_format("hermes").grammar(TurnRules((Calculator(),)))
     matcher = GrammarMatcher(GrammarTokenizer(SINGLE_BYTES, None, ()), grammar)
     if allowed:
         matcher.consume(list(text.encode()))
