@@ -18,6 +18,10 @@ _PARADIGMS: dict[str, Callable[[Runtime], Paradigm]] = {
 }
 
 PARADIGM_NAMES = tuple(_PARADIGMS)
+"""All built-in paradigms; see `catalog` for those of plugins and team files."""
+
+DEFAULT_PARADIGMS = (Base.name, Single.name, Multi.name)
+"""What a profile compares when nobody names any."""
 
 
 def make_paradigm(name: str, runtime: Runtime) -> Paradigm:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from edgeagent.agent.functions import FunctionAgent, function_agent
-from edgeagent.agent.loop import Agent
+from edgeagent.agent.loop import Agent, Role
 from edgeagent.agent.paradigms.base import Base
 from edgeagent.agent.paradigms.fallback import run_with_fallback
 from edgeagent.agent.roles import (
@@ -22,23 +23,53 @@ from edgeagent.agent.tools.protocol import JsonSchema, object_schema, string_arg
 from edgeagent.record.outcome import FailureMode, Outcome
 
 
+@dataclass(frozen=True)
+class Team:
+    """A supervisor and those that it can ask.
+
+    Attributes:
+        name: The paradigm's name.
+        supervisor: Who leads; its only tool is `ask`.
+        specialists: Who is asked; those whose tools are all missing are left out.
+        does: What each specialist is good for, by name, as the supervisor is told.
+    """
+
+    name: str
+    supervisor: Role
+    specialists: tuple[Role, ...]
+    does: Mapping[str, str] = field(default_factory=dict)
+
+
+BUILT_IN = Team(
+    name="multi",
+    supervisor=SUPERVISOR,
+    specialists=SPECIALISTS,
+    does={
+        "quantitative": "computes",
+        "knowledge": "searches the documents",
+        "language": "writes and judges text",
+    },
+)
+
+
 class Multi:
     """See the module. The routing decision is a call of the one tool `ask`."""
 
-    name = "multi"
+    name = BUILT_IN.name
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, team: Team = BUILT_IN) -> None:
         """Prepare; nothing is prefilled yet."""
+        self.name = team.name
         self._runtime = runtime
         self._base = Base(runtime)
         # Without documents there is nothing to search, and so nobody to ask about them.
         specialists = {
             role.name: Agent(runtime, role, tools)
-            for role in SPECIALISTS
+            for role in team.specialists
             if (tools := runtime.select_tools(role.tools)) or not role.tools
         }
-        self._ask = _Ask(specialists)
-        self._supervisor = Agent(runtime, SUPERVISOR, (self._ask,))
+        self._ask = _Ask(specialists, team.does)
+        self._supervisor = Agent(runtime, team.supervisor, (self._ask,))
 
     def warm_up(self) -> None:
         """Prefill the prefixes of supervisor, specialists and fallback."""
@@ -67,7 +98,10 @@ class Multi:
         """
         caller = function_agent(self._runtime, FUNCTIONS_ROLE, task)
         words = Agent(self._runtime, LANGUAGE, ())
-        ask = _Ask({FUNCTIONS_ROLE: caller, LANGUAGE.name: words})
+        ask = _Ask(
+            {FUNCTIONS_ROLE: caller, LANGUAGE.name: words},
+            {FUNCTIONS_ROLE: "calls functions", LANGUAGE.name: BUILT_IN.does[LANGUAGE.name]},
+        )
         supervisor = FunctionAgent(self._runtime, FUNCTION_SUPERVISOR, (ask,))
         names = ", ".join(tool.name for tool in caller.tools)
         supervisor.run(f"{question}\nFunctions: {names}", task)
@@ -85,13 +119,11 @@ class _Ask:
 
     name = "ask"
     is_delegate = True
-    description = (
-        "Hand the question to a specialist: quantitative computes, knowledge searches the "
-        "documents, language writes and judges text."
-    )
 
-    def __init__(self, specialists: Mapping[str, Agent]) -> None:
+    def __init__(self, specialists: Mapping[str, Agent], does: Mapping[str, str]) -> None:
         self.specialists = specialists
+        duties = ", ".join(f"{name} {does[name]}" for name in specialists if name in does)
+        self.description = f"Hand the question to a specialist{': ' if duties else ''}{duties}."
         self.parameters = object_schema(
             specialist={
                 "type": "string",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeagent.agent.functions import function_agent
-from edgeagent.agent.loop import Agent
+from edgeagent.agent.loop import Agent, Role
 from edgeagent.agent.paradigms.base import Base
 from edgeagent.agent.paradigms.fallback import run_with_fallback
 from edgeagent.agent.roles import SINGLE
@@ -18,11 +18,18 @@ class Single:
 
     name = "single"
 
-    def __init__(self, runtime: Runtime) -> None:
-        """Prepare; nothing is prefilled yet."""
+    def __init__(self, runtime: Runtime, role: Role = SINGLE, name: str = "single") -> None:
+        """Prepare; nothing is prefilled yet.
+
+        Args:
+            runtime: What paradigms share.
+            role: Who the agent is.
+            name: The paradigm's name.
+        """
+        self.name = name
         self._runtime = runtime
         self._base = Base(runtime)
-        self._agent = Agent(runtime, SINGLE, runtime.select_tools(SINGLE.tools))
+        self._agent = Agent(runtime, role, runtime.select_tools(role.tools))
 
     def warm_up(self) -> None:
         """Prefill the agent's and the fallback's prefix."""
