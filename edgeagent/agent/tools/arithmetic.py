@@ -1,99 +1,84 @@
-"""A safe parser of arithmetic: exact fractions, no names, bounded in length, depth and size.
+"""A safe parser of arithmetic with units: exact, no variables, bounded in length, depth and size.
 
 Grammar, loosest first::
 
+    whole   = sum (("in" | "to" | "as" | "into") unit)?
     sum     = product (("+" | "-") product)*        a - b% takes off b % of a
-    product = sign (("*" | "x" | "/" | "%" | "of" | "//") sign)*
+    product = sign (("*" | "x" | "/" | "per" | "%" | "of" | "//") sign)*
     sign    = ("-" | "+") sign | power
     power   = postfix (("^" | "**") sign)?
     postfix = atom "%"*                             if no operand follows, else remainder
-    atom    = number | name "(" sum ("," sum)* ")" | "(" sum ")"
+    atom    = (number unit?)+ | unit | name "(" sum ("," sum)* ")" | "(" sum ")"
+    unit    = one (("/" | "per") one)*              km/h, square metres, m^2
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
-from decimal import Decimal, Inexact, localcontext
+from dataclasses import replace
 from fractions import Fraction
+from itertools import takewhile
 
+from edgeagent.agent.tools.quantity import Quantity
+from edgeagent.agent.tools.units import MAX_WORDS, Unit, combine, find_unit
 from edgeagent.errors import ToolError
 
 MAX_CHARS = 300
 MAX_DEPTH = 40
-MAX_BITS = 1024
-"""Size of numerator and denominator: enough for any honest sum, small enough to stay fast."""
-_EXACT_DIGITS = 400
-"""More than a whole number of `MAX_BITS` bits has."""
-_MOST_SHOWN_DIGITS = 20
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+)"
-    r"|(?P<name>[A-Za-z]+)|(?P<op>\*\*|//|[-+*/%^(),×÷·−√$€£]))"  # noqa: RUF001 - as people type it
+    r"|(?P<name>°\s?[A-Za-z]|[µμ]?[A-Za-z]+(?:[²³]|(?<=[mtdin])[23](?![\w.,]))?)"
+    r"|(?P<op>\*\*|//|[-+*/%^(),×÷·−√$€£]))"  # noqa: RUF001 - as people type it
 )
-_SAME = {"×": "*", "·": "*", "÷": "/", "−": "-", "**": "^", "x": "*", "of": "*"}  # noqa: RUF001
+_SAME = {
+    **{"×": "*", "·": "*", "÷": "/", "−": "-", "**": "^", "x": "*", "of": "*"},  # noqa: RUF001
+    **{"per": "/", "into": "to", "as": "to"},
+}
 _CURRENCIES = frozenset("$€£")
+_POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3, "squared": 2, "cubed": 3}
+_SUFFIXES = {"²": 2, "2": 2, "³": 3, "3": 3}
 
 
-def _sqrt(value: Fraction) -> Fraction:
-    if value < 0:
-        raise ToolError("the square root of a negative number is not a real number")
-    numerator, denominator = math.isqrt(value.numerator), math.isqrt(value.denominator)
-    if numerator**2 == value.numerator and denominator**2 == value.denominator:
-        return Fraction(numerator, denominator)
-    # Irrational: correct to 40 digits, then rounded for display like every other result.
-    scale = 10**40
-    return Fraction(math.isqrt(value.numerator * scale**2 // value.denominator), scale)
+def _largest(first: Quantity, *others: Quantity) -> Quantity:
+    for other in others:
+        first = other if other.plus(first, -1).value > 0 else first
+    return first
 
 
-def _round(value: Fraction, digits: Fraction = Fraction(0)) -> Fraction:
-    if digits.denominator != 1 or abs(digits) > 20:
-        raise ToolError("round takes a whole number of digits up to 20")
-    # Half away from zero, as people round; Python's own round goes to the even neighbour.
-    scale = Fraction(10) ** int(digits)
-    rounded = math.floor(abs(value) * scale + Fraction(1, 2)) / scale
-    return rounded if value >= 0 else -rounded
+def _smallest(first: Quantity, *others: Quantity) -> Quantity:
+    for other in others:
+        first = other if other.plus(first, -1).value < 0 else first
+    return first
 
 
-_FUNCTIONS: dict[str, tuple[int, int, Callable[..., Fraction]]] = {
-    "sqrt": (1, 1, _sqrt),
-    "abs": (1, 1, abs),
-    "round": (1, 2, _round),
-    "min": (1, 20, lambda *values: min(values)),
-    "max": (1, 20, lambda *values: max(values)),
-    "sum": (1, 20, lambda *values: sum(values, Fraction(0))),
+def _total(first: Quantity, *others: Quantity) -> Quantity:
+    for other in others:
+        first = first.plus(other)
+    return first
+
+
+_FUNCTIONS: dict[str, tuple[int, int, Callable[..., Quantity]]] = {
+    "sqrt": (1, 1, Quantity.root),
+    "abs": (1, 1, lambda value: replace(value, value=abs(value.value))),
+    "round": (1, 2, lambda value, *digits: value.rounded(*(part.value for part in digits))),
+    "min": (1, 20, _smallest),
+    "max": (1, 20, _largest),
+    "sum": (1, 20, _total),
 }
 
 
-def evaluate(expression: str) -> Fraction:
+def evaluate(expression: str) -> Quantity:
     """Return the exact value of an arithmetic expression.
 
     Raises:
-        ToolError: It cannot be parsed, divides by zero or grows too large.
+        ToolError: It cannot be parsed, divides by zero, grows too large or mixes units that do
+            not go together.
     """
     if len(expression) > MAX_CHARS:
         raise ToolError(f"the expression is longer than {MAX_CHARS} characters")
-    parser = _Parser(_tokenize(expression))
-    value = parser.parse_sum()
-    if parser.peek() is not None:
-        raise ToolError(f"unexpected {parser.peek()!r} in the expression")
-    return value
-
-
-def format_exact(value: Fraction, digits: int = 10) -> str:
-    """Return a number as a plain decimal, exact where it ends soon, else to `digits` digits.
-
-    There is no exponent and no thousands separator.
-    """
-    numerator, denominator = Decimal(value.numerator), Decimal(value.denominator)
-    with localcontext(prec=_EXACT_DIGITS) as context:
-        quotient = numerator / denominator
-        long = value.denominator > 1 and len(quotient.as_tuple().digits) > _MOST_SHOWN_DIGITS
-        if context.flags[Inexact] or long:
-            context.prec = digits
-            quotient = numerator / denominator
-        return f"{quotient.normalize():f}"
+    return _Parser(_tokenize(expression)).parse()
 
 
 def _tokenize(expression: str) -> list[str]:
@@ -110,6 +95,7 @@ def _tokenize(expression: str) -> list[str]:
         position = match.end()
         token = match.group(match.lastgroup or 0)
         if token not in _CURRENCIES:
+            token = token.replace(" ", "").replace("μ", "µ")
             tokens.append(_SAME.get(token.lower(), token))
     if not tokens:
         raise ToolError("the expression is empty")
@@ -124,119 +110,208 @@ class _Parser:
         self._position = 0
         self._depth = 0
 
-    def peek(self) -> str | None:
-        return self._tokens[self._position] if self._position < len(self._tokens) else None
+    def parse(self) -> Quantity:
+        value = self._sum()
+        if self._take("in", "to"):
+            unit = self._unit()
+            if unit is None:
+                raise ToolError(f"{self._peek() or 'nothing'!r} is not a unit that is known")
+            value = value.converted(unit)
+        if self._peek() is not None:
+            raise ToolError(f"unexpected {self._peek()!r} in the expression")
+        return value
+
+    def _peek(self, ahead: int = 0) -> str | None:
+        position = self._position + ahead
+        return self._tokens[position] if position < len(self._tokens) else None
 
     def _next(self) -> str:
-        token = self.peek()
+        token = self._peek()
         if token is None:
             raise ToolError("the expression ends too early")
         self._position += 1
         return token
 
     def _take(self, *tokens: str) -> str | None:
-        if (token := self.peek()) in tokens and token is not None:
+        if (token := self._peek()) is not None and token.lower() in tokens:
             self._position += 1
-            return token
+            return token.lower()
         return None
 
-    def parse_sum(self) -> Fraction:
+    def _sum(self) -> Quantity:
         value = self._product()
         while operator := self._take("+", "-"):
             start = self._position
             right = self._product()
             if self._position == start + 2 and self._tokens[start + 1] == "%":
                 # As on every pocket calculator: 80 - 15% takes off 15 % of 80.
-                right = value * right
-            value = _bounded(value + right if operator == "+" else value - right)
+                right = value.times(right)
+            value = value.plus(right, 1 if operator == "+" else -1)
         return value
 
-    def _product(self) -> Fraction:
+    def _product(self) -> Quantity:
         value = self._sign()
         while operator := self._take("*", "/", "//", "%"):
             right = self._sign()
             if operator == "*":
-                value = value * right
-            elif right == 0:
-                raise ToolError("division by zero")
+                value = value.times(right)
             elif operator == "/":
-                value = value / right
+                value = value.over(right)
             elif operator == "//":
-                value = Fraction(value // right)
+                value = value.floor_over(right)
             else:
-                value = value % right
-            value = _bounded(value)
+                value = value.modulo(right)
         return value
 
-    def _sign(self) -> Fraction:
+    def _sign(self) -> Quantity:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise ToolError("the expression is nested too deeply")
         try:
             if operator := self._take("-", "+"):
-                return -self._sign() if operator == "-" else self._sign()
+                return self._sign().negated() if operator == "-" else self._sign()
             return self._power()
         finally:
             self._depth -= 1
 
-    def _power(self) -> Fraction:
+    def _power(self) -> Quantity:
         base = self._postfix()
         if not self._take("^"):
             return base
         exponent = self._sign()
-        if exponent == Fraction(1, 2):
-            return _sqrt(base)
-        if exponent.denominator != 1:
-            raise ToolError("only whole exponents and 1/2 can be computed exactly")
-        if base == 0 and exponent < 0:
-            raise ToolError("division by zero")
-        bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-        if abs(exponent) * bits > MAX_BITS:
-            raise ToolError("the result is too large")
-        return Fraction(base ** int(exponent))
+        if exponent.dims:
+            raise ToolError("an exponent has no unit")
+        return base.power(exponent.value)
 
-    def _postfix(self) -> Fraction:
+    def _postfix(self) -> Quantity:
         value = self._atom()
-        while self.peek() == "%" and not self._operand_follows():
+        while self._peek() == "%" and not self._operand_follows():
             self._position += 1
-            value = value / 100
+            value = value.times(Quantity(Fraction(1, 100)))
         return value
 
     def _operand_follows(self) -> bool:
         """Whether the token after the next starts an operand, so that `%` means remainder."""
-        after = self._tokens[self._position + 1 : self._position + 2]
-        return bool(after) and (after[0][0].isalnum() or after[0][0] in "(.√")
+        after = self._peek(1)
+        return after is not None and after != "to" and (after[0].isalnum() or after[0] in "(.√")
 
-    def _atom(self) -> Fraction:
+    def _atom(self) -> Quantity:
+        if (number := self._number()) is not None:
+            return self._compound(number)
+        if (token := self._peek()) is not None and token.lower() in _FUNCTIONS:
+            if self._peek(1) == "(":
+                return self._function(self._next().lower())
+            if (unit := self._unit()) is None:
+                raise ToolError(f"{token.lower()} needs parentheses")
+            return Quantity.of(Fraction(1), unit)
+        if (unit := self._unit()) is not None:
+            return Quantity.of(Fraction(1), unit)
         token = self._next()
         if token == "(":
-            value = self.parse_sum()
+            value = self._sum()
             if not self._take(")"):
                 raise ToolError("a closing parenthesis is missing")
             return value
         if token == "√":
-            return _sqrt(self._atom())
-        if token[0].isdigit() or token[0] == ".":
-            return _bounded(Fraction(token.replace(",", "")))
-        if token.lower() in _FUNCTIONS:
-            return self._function(token.lower())
+            return self._atom().root()
         raise ToolError(f"{token!r} is not a number; write the numbers themselves")
 
-    def _function(self, name: str) -> Fraction:
-        if not self._take("("):
-            raise ToolError(f"{name} needs parentheses")
-        arguments = [self.parse_sum()]
+    def _number(self) -> Quantity | None:
+        """Take a number and its unit, if it has one."""
+        token = self._peek()
+        if token is None or not (token[0].isdigit() or token[0] == "."):
+            return None
+        self._position += 1
+        value = Fraction(token.replace(",", ""))
+        unit = self._unit()
+        if unit is None and (part := self._part_of_unit(value)):
+            return part
+        return Quantity.of(value, unit) if unit else Quantity(value).plus(Quantity(Fraction(0)))
+
+    def _part_of_unit(self, above: Fraction) -> Quantity | None:
+        """Take the rest of 1/2 mile: a fraction below one, then a unit."""
+        below = self._peek(1) or ""
+        if self._peek() != "/" or not below.isdecimal() or not 0 < above < int(below):
+            return None
+        start = self._position
+        self._position += 2
+        if (unit := self._unit()) is None:
+            self._position = start
+            return None
+        return Quantity.of(above / int(below), unit)
+
+    def _compound(self, value: Quantity) -> Quantity:
+        """Take what belongs to a quantity in several units, such as 3 h 20 min or 5 ft 11 in."""
+        start = self._position
+        smallest = value.unit
+        while smallest is not None:
+            self._take("and")
+            part = self._number()
+            if part is None or part.unit is None or part.dims != value.dims:
+                break
+            if part.unit.factor >= smallest.factor:
+                break
+            value, smallest, start = value.plus(part), part.unit, self._position
+        self._position = start
+        return value
+
+    def _unit(self) -> Unit | None:
+        """Take a unit, if one stands here."""
+        start = self._position
+        unit = self._one_unit()
+        if unit is None:
+            return None
+        while self._peek() == "/":
+            self._position += 1
+            below = self._one_unit()
+            if below is None:
+                self._position -= 1
+                break
+            unit = Unit("", unit.factor / below.factor, combine(unit.dims, below.dims, -1))
+        label = " ".join(self._tokens[start : self._position])
+        return replace(unit, label=label.replace(" / ", "/").replace(" ^ ", "^"))
+
+    def _one_unit(self) -> Unit | None:
+        start = self._position
+        power = _POWERS.get(self._take("square", "sq", "cubic", "cu") or "", 1)
+        words = list(takewhile(str.isalpha, self._tokens[self._position :][:MAX_WORDS]))
+        token = self._peek()
+        if token is None or (token.lower() in {"in", "min"} and not self._is_unit_here(token)):
+            self._position = start
+            return None
+        if token[-1] in _SUFFIXES and not token[0].isdigit():
+            power, words = _SUFFIXES[token[-1]], [token[:-1]]
+        elif token.startswith("°"):
+            words = [token]
+        found = find_unit(words)
+        if found is None:
+            self._position = start
+            return None
+        unit, taken = found
+        self._position += taken
+        if self._peek() == "^" and self._peek(1) in {"2", "3"}:
+            power = int(self._peek(1) or 1)
+            self._position += 2
+        power = _POWERS.get(self._take("squared", "cubed") or "", power)
+        if power == 1:
+            return unit
+        return Unit(unit.label, unit.factor**power, combine((), unit.dims, power))
+
+    def _is_unit_here(self, token: str) -> bool:
+        """Whether `in` is an inch, not the word before a unit, and `min` a minute, no function."""
+        after = self._peek(1)
+        if token.lower() == "min":
+            return after != "("
+        return after is None or after.lower() in {"in", "to"} or not after[0].isalnum()
+
+    def _function(self, name: str) -> Quantity:
+        self._take("(")
+        arguments = [self._sum()]
         while self._take(","):
-            arguments.append(self.parse_sum())
+            arguments.append(self._sum())
         if not self._take(")"):
             raise ToolError("a closing parenthesis is missing")
         fewest, most, function = _FUNCTIONS[name]
         if not fewest <= len(arguments) <= most:
             raise ToolError(f"{name} does not take {len(arguments)} numbers")
-        return _bounded(function(*arguments))
-
-
-def _bounded(value: Fraction) -> Fraction:
-    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
-        raise ToolError("the result is too large")
-    return value
+        return function(*arguments)

@@ -1,4 +1,4 @@
-"""The calculator tool: exact arithmetic on an expression."""
+"""The calculator tool: exact arithmetic and conversion of units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 
-from edgeagent.agent.tools.arithmetic import evaluate, format_exact
+from edgeagent.agent.tools.arithmetic import evaluate
+from edgeagent.agent.tools.measures import conversions, find_measures
 from edgeagent.agent.tools.protocol import (
     JsonSchema,
     object_schema,
@@ -15,9 +16,13 @@ from edgeagent.agent.tools.protocol import (
     text_schema,
 )
 from edgeagent.agent.tools.sentences import sentences
+from edgeagent.agent.tools.written_dates import find_dates
 
 MAX_OPERANDS = 4
 """Up to so many numbers, an expression uses each as often as it was stated."""
+
+MAX_CONVERSIONS = 24
+"""Expressions with units that a grammar lists at most."""
 
 _NUMBER = re.compile(
     r"(?<![\w.:,-])(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:%|(?![\w:%])))"
@@ -60,9 +65,14 @@ class Calculator:
         passing is no reason to compute, and a number that it repeats was a key to look it up.
         """
         # Titles of passages add no quantities.
-        said = operands(" ".join(part for result in results for part in sentences(result)))
-        asked = tuple(number for number in operands(question) if number not in said)
-        found = tuple(number for number in said if number not in operands(question))
+        said = _without_dates(" ".join(part for result in results for part in sentences(result)))
+        question = _without_dates(question)
+        if converted := _converted(question, said):
+            pattern = "|".join(map(re.escape, converted[:MAX_CONVERSIONS]))
+            return object_schema(expression=pattern_schema("", pattern))
+        stated = operands(said)
+        asked = tuple(number for number in operands(question) if number not in stated)
+        found = tuple(number for number in stated if number not in operands(question))
         if not asked or len(asked) + len(found) < 2:
             return None
         return object_schema(expression=pattern_schema("", _expression(asked, found)))
@@ -73,7 +83,7 @@ class Calculator:
         Raises:
             ToolError: It is not arithmetic, divides by zero or grows too large.
         """
-        return format_exact(evaluate(string_argument(arguments, "expression")))
+        return evaluate(string_argument(arguments, "expression")).text()
 
 
 def operands(text: str) -> tuple[str, ...]:
@@ -81,11 +91,29 @@ def operands(text: str) -> tuple[str, ...]:
 
     A percentage keeps its sign, digit groups lose their commas, spelled numbers become digits.
     """
-    found = [(match.start(), match["number"].replace(",", "")) for match in _NUMBER.finditer(text)]
+    return tuple(number for _, _, number in _numbers(text))
+
+
+def _numbers(text: str) -> list[tuple[int, int, str]]:
+    """Return where numbers begin and end, and how an expression writes them."""
+    found = [(*match.span(), match["number"].replace(",", "")) for match in _NUMBER.finditer(text)]
     found += [
-        (match.start(), _SPELLED[match.group().lower()]) for match in _SPELLED_WORD.finditer(text)
+        (*match.span(), _SPELLED[match.group().lower()]) for match in _SPELLED_WORD.finditer(text)
     ]
-    return tuple(number for _, number in sorted(found))
+    return sorted(found)
+
+
+def _converted(question: str, said: str) -> tuple[str, ...]:
+    """Return the expressions that answer in the unit that was asked for, if it takes converting."""
+    asked, found = (find_measures(text, _numbers(text)) for text in (question, said))
+    return conversions(question, asked, found)
+
+
+def _without_dates(text: str) -> str:
+    """Return a text without its dates: nobody multiplies by the 3rd of May."""
+    for found in reversed(find_dates(text)):
+        text = f"{text[: found.start]} {text[found.end :]}"
+    return text
 
 
 def _expression(asked: Sequence[str], found: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from edgeagent.agent.tools.calculator import Calculator
@@ -34,3 +36,62 @@ def test_it_describes_itself_as_templates_expect() -> None:
     assert function["name"] == "calculator"
     assert function["parameters"]["required"] == ["expression"]
     assert function["parameters"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("question", "results", "expressions"),
+    [
+        ("How many miles is 5 km?", (), ["5 km in miles"]),
+        ("Convert 72 °F to Celsius.", (), ["72 °F in Celsius"]),
+        ("A film takes 140 minutes. How many hours is that?", (), ["140 minutes in hours"]),
+        ("How many minutes are 3 hours and 20 minutes?", (), ["3 hours 20 minutes in minutes"]),
+        ("How tall is a person of 5 ft 11 in in cm?", (), ["5 ft 11 in in cm"]),
+        (
+            "A pump moves 20 litres per minute. How many litres does it move in 3 hours?",
+            (),
+            [
+                "20 litres per minute * 3 hours in litres",
+                "3 hours * 20 litres per minute in litres",
+            ],
+        ),
+        ("How high is the tower in feet?", ("It is 30 metres high.",), ["30 metres in feet"]),
+    ],
+)
+def test_conversions_are_offered_where_units_differ(
+    question: str, results: tuple[str, ...], expressions: list[str]
+) -> None:
+    assert offered(question, results) == expressions
+    for expression in expressions:
+        assert Calculator().run({"expression": expression})
+
+
+@pytest.mark.parametrize(
+    ("question", "results"),
+    [
+        ("The cat sleeps for 14 hours. Where does it sleep?", ()),
+        ("How many days of leave are there?", ("You get 27 days. Say so 3 weeks before.",)),
+        ("How many days are between 3 March 2025 and 17 May 2025?", ()),
+        ("Who won the cup?", ("The club has 26 members.",)),
+    ],
+)
+def test_nothing_is_offered_where_nothing_is_to_convert(
+    question: str, results: tuple[str, ...]
+) -> None:
+    assert offered(question, results) == []
+
+
+def test_equal_units_leave_plain_numbers() -> None:
+    (pattern,) = offered("A truck drives 73 km per hour for 14 hours. How many km is that?", ())[:1]
+    assert pattern.startswith("73 ([-+*/]")
+
+
+def offered(question: str, results: tuple[str, ...]) -> list[str]:
+    schema = Calculator().offer(question, results)
+    if schema is None:
+        return []
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    pattern = properties["expression"]["pattern"].removeprefix("^(").removesuffix(")$")
+    if "[" in pattern:
+        return [pattern]
+    return re.sub(r"\\(.)", r"\1", pattern).split("|")
