@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
 
-from edgeagent.agent.tools.protocol import object_schema, string_argument, text_schema
-from edgeagent.agent.tools.python.limits import SandboxLimits
+from edgeagent.agent.tools.calculator import operands
+from edgeagent.agent.tools.protocol import (
+    JsonSchema,
+    object_schema,
+    string_argument,
+    text_schema,
+)
 from edgeagent.agent.tools.python.support import sandbox_support
-from edgeagent.errors import ToolError
+from edgeagent.agent.tools.sandbox.limits import SandboxLimits
+from edgeagent.agent.tools.sandbox.process import Ending, Finished, run_confined
+from edgeagent.errors import ResourceError, ToolError
 
 MAX_CODE_CHARS = 2000
+_MOST_CODE_CHARS = 20_000
+"""What is run at all, for models whose calls no grammar bounds."""
+
+_MOST_PRINTED_BEFORE = 200
+
+_FENCE = re.compile(r"```[a-zA-Z]*\s*\n(?P<code>.*?)(?:\n```.*|\Z)", re.DOTALL)
+"""A Markdown block of code, as models write it around any code."""
+
+_TASK_WORDS = re.compile(
+    r"\b(python|code|program|script|comput\w*|calculat\w*|sort\w*|revers\w*|count\w*|sum|average|"
+    r"mean|median|prime\w*|factorial|fibonacci|digits?|letters?|characters?|words?|vowels?|"
+    r"alphabet\w*|palindromes?|binary|hexadecimal|convert\w*|days? (?:between|until|from))\b",
+    re.IGNORECASE,
+)
 
 
 class PythonTool:
@@ -29,12 +52,72 @@ class PythonTool:
         """Prepare; ask `sandbox_support` whether this machine can run it."""
         self._limits = limits or SandboxLimits()
 
+    def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
+        """Offer to run code for a question with two quantities, or one that asks for such work."""
+        if len(operands(question)) < 2 and not _TASK_WORDS.search(question):
+            return None
+        return self.parameters
+
     def run(self, arguments: Mapping[str, object]) -> str:
-        """Return what `code` prints, or the value of its last expression.
+        """Return what `code` prints and the value of its last expression.
 
         Raises:
             ToolError: It failed, used too much of the machine, or there is no sandbox here.
         """
-        string_argument(arguments, "code")
+        code = plain_code(string_argument(arguments, "code"))
+        if len(code) > _MOST_CODE_CHARS:
+            raise ToolError(f"the code is longer than {_MOST_CODE_CHARS} characters")
         support = sandbox_support()
-        raise ToolError(f"Python cannot be run here: {support.reason}")
+        if support.plan is None:
+            raise ToolError(f"Python cannot be run here: {support.reason}")
+        try:
+            finished = run_confined(code, self._limits, support.plan)
+        except ResourceError as error:
+            raise ToolError(str(error)) from error
+        return answer(finished, self._limits)
+
+
+def plain_code(text: str) -> str:
+    """Return code without the Markdown fence and the indentation that models put around it."""
+    match = _FENCE.search(text)
+    return textwrap.dedent(match["code"] if match else text).strip("\n")
+
+
+def answer(finished: Finished, limits: SandboxLimits) -> str:
+    """Return what the model is shown of a run.
+
+    Raises:
+        ToolError: There is nothing to show, or it failed.
+    """
+    printed = finished.output.strip()
+    shown = "\n".join(part for part in (printed, finished.message.strip()) if part)
+    match finished.ending:
+        case Ending.DONE:
+            if not shown:
+                raise ToolError("the code printed nothing; end it with print(result)")
+            return shown
+        case Ending.OUTPUT:
+            return f"{shown}\n(stopped after {limits.output_bytes} bytes of output)"
+        case Ending.FAILED:
+            before = _cut(printed)
+            raise ToolError(
+                finished.message + (f" (printed before that: {before})" if before else "")
+            )
+        case Ending.TIME:
+            raise ToolError(f"the code did not finish within {limits.wall_s:g} s")
+        case Ending.CPU:
+            raise ToolError(f"the code computed for longer than {limits.cpu_s} s")
+        case Ending.FILES:
+            raise ToolError(
+                f"the code wrote more than {limits.scratch_bytes >> 20} MiB or "
+                f"{limits.scratch_files} files"
+            )
+        case Ending.SIGNAL:
+            raise ToolError(f"the code was ended by the system ({finished.message})")
+        case Ending.LAYER_MISSING:
+            raise ToolError(f"Python cannot be run here any more: {finished.message}")
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MOST_PRINTED_BEFORE else line[:_MOST_PRINTED_BEFORE] + " …"
