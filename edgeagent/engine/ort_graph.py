@@ -33,7 +33,7 @@ _PROBE_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class _CacheInput:
+class CacheInput:
     """Keys or values of a layer: `(rows, heads, len, head_size)`."""
 
     name: str
@@ -49,7 +49,7 @@ class CachePool:
     A row of the pool is called a slot; its token `t` of layer `i` lies at `[slot, :, t, :]`.
     """
 
-    def __init__(self, inputs: Sequence[_CacheInput], rows: int, max_context_len: int) -> None:
+    def __init__(self, inputs: Sequence[CacheInput], rows: int, max_context_len: int) -> None:
         self.inputs = inputs
         self.tensors: list[NDArray[Any]] = [
             np.zeros((rows, cache.heads, max_context_len, cache.head_size), cache.dtype)
@@ -181,7 +181,7 @@ class OrtGraph:
         return bool(np.abs(together - np.stack(alone)).max() <= _PROBE_TOLERANCE * spread)
 
 
-def _cache_inputs(inputs: Sequence[Any], outputs: Sequence[Any]) -> tuple[_CacheInput, ...] | None:
+def _cache_inputs(inputs: Sequence[Any], outputs: Sequence[Any]) -> tuple[CacheInput, ...] | None:
     """Return the keys and values that the graph extends, `None` if it is of another kind."""
     results = {value.name: value for value in outputs}
     caches = []
@@ -203,6 +203,6 @@ def _cache_inputs(inputs: Sequence[Any], outputs: Sequence[Any]) -> tuple[_Cache
         if not (isinstance(heads, int) and isinstance(head_size, int)):
             return None
         caches.append(
-            _CacheInput(value.name, output.name, _CACHE_TYPES[value.type], heads, head_size)
+            CacheInput(value.name, output.name, _CACHE_TYPES[value.type], heads, head_size)
         )
     return tuple(caches) if caches and set(results) == {"logits"} else None
