@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from edgeagent.agent.chat.conversation import Conversation
 from edgeagent.agent.formats.protocol import Example
 from edgeagent.agent.models import Model, OpenModel, model_of
+from edgeagent.agent.sessions import AvailableBytes, Sessions, available_bytes
 from edgeagent.agent.tools.protocol import Tool
 from edgeagent.config.run import Budget
 from edgeagent.engine.protocol import Engine, Session
@@ -23,7 +25,7 @@ class Recall(Protocol):
 
 
 class Runtime:
-    """Keeps one conversation per role, so that each role's prefix stays in its own KV cache."""
+    """Keeps the models and the conversations of all roles, see `sessions`."""
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Runtime:
         *,
         open_model: OpenModel | None = None,
         memory: Recall | None = None,
+        available: AvailableBytes = available_bytes,
     ) -> None:
         """Prepare; caches are allocated when a role first speaks.
 
@@ -44,6 +47,7 @@ class Runtime:
             tool_call_format: How `engine`'s model writes calls.
             open_model: Loads the models that roles name, closed together with the runtime.
             memory: Solved tasks to learn from.
+            available: Tells how much memory sessions may take, see `sessions`.
 
         Raises:
             EngineError: The model's chat template is not valid.
@@ -54,7 +58,7 @@ class Runtime:
         self.memory = memory
         self._open_model = open_model
         self._further: dict[str, Model] = {}
-        self._conversations: dict[str, Conversation] = {}
+        self._sessions = Sessions(self.budget, available)
 
     @property
     def engine(self) -> Engine:
@@ -76,23 +80,40 @@ class Runtime:
             self._further[name] = self._open_model(name)
         return self._further[name]
 
+    def with_model(self, name: str | None) -> Runtime:
+        """Return a view whose main model is another one; all else is the same, and shared.
+
+        It is closed together with the runtime that it is a view of.
+
+        Raises:
+            EdgeAgentError: As `model`.
+        """
+        view = copy.copy(self)
+        view.main = self.model(name)
+        return view
+
     def conversation(
         self, role: str, *, model: str | None = None, adapter: str | None = None
     ) -> Conversation:
-        """Return the conversation of a role; opened at the first call."""
-        if role not in self._conversations:
-            found = self.model(model)
-            session = found.engine.open(self.context_len(found), adapter)
-            self._conversations[role] = Conversation(found, role, session)
-        return self._conversations[role]
+        """Return the conversation of a role; opened at the first call.
+
+        Raises:
+            EdgeAgentError: The model cannot be loaded, or a session of it cannot be opened.
+        """
+        return self._sessions.conversation(role, self.model(model), adapter)
 
     def context_len(self, model: Model) -> int:
         """Return the tokens that a session of this model gets."""
-        return min(self.budget.max_context_len, model.engine.info.context_len)
+        return self._sessions.context_len(model)
 
     def sessions(self) -> tuple[Session, ...]:
         """Return the sessions that were opened so far."""
-        return tuple(conversation.session for conversation in self._conversations.values())
+        return self._sessions.opened
+
+    @property
+    def shares_sessions(self) -> bool:
+        """Whether some roles share a session, by the budget or for lack of memory."""
+        return self._sessions.are_shared
 
     def select_tools(self, names: Sequence[str]) -> tuple[Tool, ...]:
         """Return the tools of these names that are there, in this order; `*` is all others."""
@@ -106,9 +127,7 @@ class Runtime:
 
     def close(self) -> None:
         """Free all caches, and the models that were loaded for roles."""
-        for conversation in self._conversations.values():
-            conversation.close()
-        self._conversations.clear()
+        self._sessions.close()
         for model in self._further.values():
             model.engine.close()
         self._further.clear()

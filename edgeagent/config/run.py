@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -100,6 +101,9 @@ class Budget(Spec):
     """Generated tokens of one task over all agents and turns, `None` for no limit."""
     max_energy_j: float | None = Field(default=None, gt=0)
     """Energy of one task, `None` for no limit; needs a counter that the device really has."""
+    sessions: Literal["own", "shared"] | None = None
+    """Whether each role has a KV cache of its own, so that its prefix stays in it, or roles of one
+    model share one that is rewound: slower, and smaller. `None`: by the memory that is there."""
     constrained: bool = True
     """Whether turns follow a grammar, so that a call cannot be malformed."""
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from pydantic import Field
+
 from edgeagent.clock import now_ns
 from edgeagent.record.base import Record
 
@@ -42,6 +44,8 @@ class Span(Record):
         tokens_accepted: Decode: the part of `tokens_drafted` that was right, and so is part of
             `tokens_out` without a step of its own.
         token_t_ns: Decode: when each generated token was known, same clock, one per token.
+        logprob: Decode: natural logarithm of the probability that the model gave to what it chose,
+            the sum over tokens that were not forced; `None` if nobody asked or it chose nothing.
     """
 
     id: int
@@ -58,6 +62,7 @@ class Span(Record):
     tokens_drafted: int = 0
     tokens_accepted: int = 0
     token_t_ns: tuple[int, ...] = ()
+    logprob: float | None = Field(default=None, le=0)
 
     @property
     def duration_ns(self) -> int:
@@ -81,6 +86,7 @@ class OpenSpan:
         self.tokens_drafted = 0
         self.tokens_accepted = 0
         self.token_t_ns: list[int] = []
+        self.logprob: float | None = None
 
 
 class EdgeListener(Protocol):
@@ -102,10 +108,16 @@ class NoEdges:
 
 
 class Recorder:
-    """Collects the spans of one task; nesting follows the `with` blocks."""
+    """Collects the spans of one task; nesting follows the `with` blocks.
+
+    Attributes:
+        wants_logprobs: Whether decode spans shall tell how likely the model held its tokens; may be
+            changed while a task runs.
+    """
 
     def __init__(self, edges: EdgeListener | None = None) -> None:
         """Start an empty trace; `edges` is told of every start and end."""
+        self.wants_logprobs = False
         self._edges: EdgeListener = edges or NoEdges()
         self._spans: list[Span] = []
         self._stack: list[int] = []
@@ -142,6 +154,7 @@ class Recorder:
                     tokens_drafted=running.tokens_drafted,
                     tokens_accepted=running.tokens_accepted,
                     token_t_ns=tuple(running.token_t_ns),
+                    logprob=running.logprob,
                 )
             )
 

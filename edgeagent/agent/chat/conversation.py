@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from edgeagent.agent.models import Model
 from edgeagent.agent.stops import AgentStop, Limits
@@ -16,6 +17,21 @@ from edgeagent.record.spans import Recorder, SpanKind
 OnText = Callable[[str], None]
 
 
+@dataclass
+class _Held:
+    """A session and what is in it.
+
+    Attributes:
+        session: The session.
+        text: What its tokens were made of, empty where that is not known.
+        role: Who used it last.
+    """
+
+    session: Session
+    text: str = ""
+    role: str = ""
+
+
 class Conversation:
     """One session of the engine, driven by whole message lists.
 
@@ -26,6 +42,9 @@ class Conversation:
       text differently.
     - Otherwise (another task, or a template that rewrites earlier turns) the token lists are
       compared and the cache is rewound to their common prefix.
+
+    So several roles may also share a session, see `for_role`: each turn then rewinds to what the
+    two roles have in common.
     """
 
     def __init__(self, model: Model, role: str, session: Session) -> None:
@@ -33,13 +52,18 @@ class Conversation:
         self._engine = model.engine
         self._template = model.template
         self._role = role
-        self._session = session
-        self._text = ""
+        self._held = _Held(session)
+
+    def for_role(self, role: str) -> Conversation:
+        """Return a conversation of another role in the same session."""
+        other = copy.copy(self)
+        other._role = role
+        return other
 
     @property
     def session(self) -> Session:
         """The session underneath, for tests and tuning."""
-        return self._session
+        return self._held.session
 
     def turn(
         self, request: TurnRequest, *, recorder: Recorder, limits: Limits, on_text: OnText
@@ -63,7 +87,12 @@ class Conversation:
         self._prefill(text, recorder, limits)
 
     def warm_up(self, request: TurnRequest) -> None:
-        """Prefill a prefix before the first task, so that the first task does not pay for it."""
+        """Prefill a prefix before the first task, so that the first task does not pay for it.
+
+        Where roles share a session, the prefix of the first stays: the next one would only undo it.
+        """
+        if self._held.role not in ("", self._role):
+            return
         text = self._template.render(
             request.messages,
             request.tools,
@@ -73,10 +102,12 @@ class Conversation:
         self._prefill(text, Recorder(), Limits(3600.0))
 
     def _prefill(self, text: str, recorder: Recorder, limits: Limits) -> None:
-        session = self._session
+        held = self._held
+        held.role = self._role
+        session = held.session
         with recorder.span(SpanKind.PREFILL, self._role) as span:
-            if self._text and text.startswith(self._text) and len(text) > len(self._text):
-                new_ids = self._engine.encode(text[len(self._text) :])
+            if held.text and text.startswith(held.text) and len(text) > len(held.text):
+                new_ids = self._engine.encode(text[len(held.text) :])
             else:
                 all_ids = self._engine.encode(text)
                 if not all_ids:
@@ -88,7 +119,7 @@ class Conversation:
                 keep = max(0, min(keep, len(all_ids) - 2))
                 session.rewind(keep)
                 new_ids = all_ids[keep:]
-            self._text = ""  # only a finished prefill may be continued
+            held.text = ""  # only a finished prefill may be continued
             span.tokens_in = len(session.tokens) + len(new_ids)
             span.tokens_cached = session.cached_len
             try:
@@ -100,7 +131,7 @@ class Conversation:
                 span.tokens_in = session.cached_len
                 limits.check()
                 raise
-        self._text = text
+        held.text = text
 
     def _decode(
         self, params: DecodeParams, recorder: Recorder, limits: Limits, on_text: OnText
@@ -108,16 +139,23 @@ class Conversation:
         parts: list[str] = []
         # A turn that does not end here, as by Ctrl-C, leaves tokens behind that the text has not:
         # then the next turn compares tokens instead of continuing the text.
-        prompt, self._text = self._text, ""
-        params = replace(params, max_new_tokens=limits.tokens_left(params.max_new_tokens))
+        held = self._held
+        prompt, held.text = held.text, ""
+        params = replace(
+            params,
+            max_new_tokens=limits.tokens_left(params.max_new_tokens),
+            logprobs=params.logprobs or recorder.wants_logprobs,
+        )
         with recorder.span(SpanKind.DECODE, self._role) as span:
             try:
-                for event in self._session.decode(params, should_stop=limits.passed):
+                for event in held.session.decode(params, should_stop=limits.passed):
                     span.tokens_out += 1
                     span.tokens_forced += event.forced
                     span.tokens_drafted += event.drafted
                     span.tokens_accepted += event.accepted
                     span.token_t_ns.append(event.t_ns)
+                    if event.logprob is not None:
+                        span.logprob = (span.logprob or 0.0) + min(0.0, event.logprob)
                     parts.append(event.text)
                     if event.text:
                         on_text(event.text)
@@ -126,19 +164,19 @@ class Conversation:
             finally:
                 limits.spend(span.tokens_out)
         text = "".join(parts)
-        self._text = prompt + text
+        held.text = prompt + text
         if limits.passed():
             limits.check()
-        if len(self._session.tokens) >= self._session.max_context_len:
+        if len(held.session.tokens) >= held.session.max_context_len:
             raise AgentStop(
                 FailureMode.CONTEXT_EXCEEDED,
-                f"the context of {self._session.max_context_len} tokens is full",
+                f"the context of {held.session.max_context_len} tokens is full",
             )
         return text
 
     def close(self) -> None:
         """Free the cache."""
-        self._session.close()
+        self._held.session.close()
 
 
 def _common_prefix_len(a: Sequence[int], b: Sequence[int]) -> int:
