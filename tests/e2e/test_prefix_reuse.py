@@ -12,7 +12,8 @@ from edgeagent.agent.paradigms import make_paradigm
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.calculator import Calculator
-from edgeagent.agent.tools.search import DocumentIndex, DocumentSearch
+from edgeagent.agent.tools.documents.index import DocumentIndex
+from edgeagent.agent.tools.documents.search import DocumentSearch
 from edgeagent.config.run import Budget
 from edgeagent.engine.genai import GenaiEngine
 from edgeagent.engine.genai_session import GenaiSession

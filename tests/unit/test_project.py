@@ -19,7 +19,8 @@ import pytest
 import edgeagent
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.task import TaskRun
-from edgeagent.agent.tools.search import DocumentIndex, DocumentSearch
+from edgeagent.agent.tools.documents.index import DocumentIndex
+from edgeagent.agent.tools.documents.search import DocumentSearch
 from edgeagent.cli import COMMANDS, main
 from edgeagent.engine.scripted import ScriptedEngine
 from edgeagent.errors import ToolError

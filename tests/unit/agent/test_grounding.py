@@ -14,11 +14,13 @@ from edgeagent.agent.paradigms.single import Single
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.calculator import Calculator, operands
-from edgeagent.agent.tools.search import DocumentIndex, DocumentSearch, Passage, best_sentences
+from edgeagent.agent.tools.documents.index import DocumentIndex
+from edgeagent.agent.tools.documents.search import DocumentSearch
+from edgeagent.agent.tools.documents.words import best_sentences
 from edgeagent.agent.tools.sentences import sentences
 from edgeagent.config.run import Budget
 from edgeagent.engine.scripted import ScriptedEngine
-from edgeagent.record.outcome import FailureMode, Outcome, StepKind
+from edgeagent.record.outcome import Outcome, StepKind
 
 CONTEXT_LEN = 32768
 """The scripted engine counts bytes, and the prefixes with their examples are long."""
@@ -132,9 +134,9 @@ def test_a_query_is_made_of_words_that_were_said(search: DocumentSearch) -> None
 
 
 def test_best_sentences_ignore_the_words_of_the_title() -> None:
-    passage = Passage("a", "Otter inn", "The Otter inn is old. Its cook is Ida. It has a bar.")
-    assert best_sentences(passage, "cook of the Otter inn", 2) == "Its cook is Ida."
-    assert best_sentences(passage, "Otter", 2) == "The Otter inn is old. Its cook is Ida."
+    text, title = "The Otter inn is old. Its cook is Ida. It has a bar.", "Otter inn"
+    assert best_sentences(text, title, "cook of the Otter inn", 2) == "Its cook is Ida."
+    assert best_sentences(text, title, "Otter", 2) == "The Otter inn is old. Its cook is Ida."
 
 
 def test_sentences_lose_the_titles_of_passages() -> None:

@@ -10,8 +10,9 @@ from edgeagent.agent.paradigms import PARADIGM_NAMES, make_paradigm
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.calculator import Calculator
+from edgeagent.agent.tools.documents.index import DocumentIndex
+from edgeagent.agent.tools.documents.search import DocumentSearch
 from edgeagent.agent.tools.protocol import Tool
-from edgeagent.agent.tools.search import DocumentIndex, DocumentSearch
 from edgeagent.config.run import Budget
 from edgeagent.engine.scripted import ScriptedEngine
 from edgeagent.errors import ConfigError, EngineError

@@ -19,8 +19,8 @@ from edgeagent.agent.roles import (
     SUPERVISOR,
 )
 from edgeagent.agent.tools.calculator import Calculator, operands
+from edgeagent.agent.tools.documents.words import content_words
 from edgeagent.agent.tools.protocol import Offer
-from edgeagent.agent.tools.search import content_words
 from edgeagent.agent.tools.sentences import sentences
 from edgeagent.config.suites import load_suite
 from edgeagent.engine.grammar import SINGLE_BYTES, GrammarMatcher, GrammarTokenizer

@@ -1,0 +1,23 @@
+"""What a reader makes of a document: its paragraphs and headings in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_CHARS = 8 << 20
+"""Characters of one document; the longest novels have a third of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of a document that is never torn apart without need.
+
+    Attributes:
+        text: On one line.
+        is_heading: Whether it names what follows.
+        page: Page that it stands on, counted from 1; `None` where a format has no pages.
+    """
+
+    text: str
+    is_heading: bool = False
+    page: int | None = None

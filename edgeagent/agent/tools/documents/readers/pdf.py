@@ -1,0 +1,42 @@
+"""PDF, by pypdf."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+from edgeagent.agent.tools.documents.blocks import Block
+from edgeagent.agent.tools.plain import printable
+from edgeagent.errors import ToolError
+
+MAX_PAGES = 10_000
+
+_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad]\n(?=[a-zß-öø-ÿ])")
+_PARAGRAPH_END = re.compile(r"\n\s*\n|(?<=[.!?:;])\s*\n")
+"""Lines are broken anywhere; a line that ends a sentence may end a paragraph, too."""
+
+
+def read_pdf(data: bytes) -> Iterator[Block]:
+    """Yield the text of the pages, as far as it is text and not a picture of one.
+
+    Raises:
+        ToolError: It is protected by a password, has too many pages, or holds no text.
+    """
+    from pypdf import PasswordType, PdfReader
+
+    reader = PdfReader(io.BytesIO(data), strict=False)
+    # Many files may be read by everybody and are protected against changes only.
+    if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
+        raise ToolError("it is protected by a password")
+    count = len(reader.pages)
+    if count > MAX_PAGES:
+        raise ToolError(f"it has {count} pages, more than {MAX_PAGES}")
+    found = False
+    for number, page in enumerate(reader.pages, 1):
+        for paragraph in _PARAGRAPH_END.split(_HYPHEN.sub("", page.extract_text())):
+            if text := " ".join(printable(paragraph).split()):
+                found = True
+                yield Block(text, page=number)
+    if not found:
+        raise ToolError("its pages hold no text, only pictures of it perhaps")

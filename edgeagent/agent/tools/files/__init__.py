@@ -1,0 +1,1 @@
+"""Tools that list and read files below folders that the user named."""
