@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from edgeagent.agent.paradigms import PARADIGM_NAMES
+from edgeagent.agent.paradigms import DEFAULT_PARADIGMS
 from edgeagent.agent.task import Silent
 from edgeagent.agent.tools.protocol import Tool
 from edgeagent.config.engine_choice import EngineChoice, given_engine
@@ -26,13 +26,15 @@ from edgeagent.config.model import DEFAULT_MODEL
 from edgeagent.config.power import PowerRequest
 from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget, EngineConfig
-from edgeagent.config.suites import load_suite
+from edgeagent.config.workspace import Workspace
 from edgeagent.engine.protocol import EngineInfo
 from edgeagent.export.resolve import ensure_package
+from edgeagent.profiling.energy_limit import energy_reader
 from edgeagent.profiling.engine_for import engine_config_for
 from edgeagent.profiling.progress import OnProfileProgress
 from edgeagent.profiling.runner import run_profile
 from edgeagent.profiling.settings import DEFAULT_SEED, ProfileSettings
+from edgeagent.profiling.suites import open_suite
 from edgeagent.profiling.workbench import Workbench, load_engine
 from edgeagent.record.manifest import Manifest
 from edgeagent.record.outcome import Outcome, Step
@@ -57,30 +59,38 @@ def load(
     engine: EngineConfig | None = None,
     budget: Budget | None = None,
     tools: Sequence[Tool] = (),
+    workspace: Workspace | None = None,
 ) -> Assistant:
     """Open a model as an assistant; it is downloaded and exported first if it has to be.
 
     Args:
         model: A recipe's id, the path of a GGUF file, or a package folder.
-        documents: Folder of .md and .txt files that agents may search.
+        documents: Folder that agents may search: text, Markdown, HTML, PDF, Word.
         engine: Threads, spinning, execution provider and so on; `None` takes what `edgeagent tune`
             found for this package on this device, else the defaults.
         budget: Limits of one question.
-        tools: Further tools for custom roles.
+        tools: Further tools, objects of the `Tool` protocol.
+        workspace: A tools file, plugins, teams; `documents` wins over its own.
 
     Raises:
         EdgeAgentError: A subclass says what is wrong and what to do.
     """
     package = ensure_package(model)
     choice = engine_config_for(package) if engine is None else given_engine(engine)
+    workspace = workspace or Workspace()
+    if documents is not None:
+        workspace = workspace.model_copy(update={"documents": Path(documents)})
+    limits = (budget or Budget()).for_model(package.manifest.parameters)
+    energy = energy_reader(limits)
     native = load_engine(package.folder, choice.config)
     try:
         bench = Workbench(
             native,
-            documents=Path(documents) if documents is not None else None,
-            budget=(budget or Budget()).for_model(package.manifest.parameters),
+            workspace=workspace,
+            budget=limits,
             tool_call_format=package.manifest.tool_call_format,
             extra_tools=tools,
+            energy=energy,
         )
     except BaseException:
         native.close()
@@ -122,7 +132,8 @@ class Assistant:
 
         Args:
             question: What the user asks.
-            paradigm: `base`, `single` or `multi`.
+            paradigm: `base`, `single`, `multi`, `vote`, `plan`, `escalate`, or one of the
+                workspace's plugins and teams.
             on_answer: Called with each piece of the answer, for streaming.
             on_text: Called with the role and each piece of generated text.
             on_step: Called with each thought, call, observation and answer.
@@ -158,7 +169,7 @@ class Assistant:
 def profile(
     model: str = DEFAULT_MODEL,
     *,
-    paradigms: Sequence[str] = PARADIGM_NAMES,
+    paradigms: Sequence[str] = DEFAULT_PARADIGMS,
     suite: str | Path = "core",
     repeat: int = 1,
     protocol: Protocol | None = None,
@@ -167,6 +178,7 @@ def profile(
     out: str | Path | None = None,
     engine: EngineConfig | None = None,
     budget: Budget | None = None,
+    workspace: Workspace | None = None,
     on_progress: OnProfileProgress | None = None,
 ) -> Summary:
     """Measure paradigms on a suite, write the report, and return its summary.
@@ -176,7 +188,8 @@ def profile(
     Args:
         model: A recipe's id, the path of a GGUF file, or a package folder.
         paradigms: What to compare.
-        suite: Name of a shipped suite, or the path of one.
+        suite: Name of a shipped suite, the path of one, or a benchmark such as
+            `bfcl:simple_python`.
         repeat: Repetitions of every task with every paradigm; short for `Protocol(repeat=...)`.
         protocol: Repetitions, duration, warm-ups and rests; wins over `repeat`.
         power: Outside meters, load pulses and estimates; `None` asks for none of them.
@@ -184,6 +197,7 @@ def profile(
         out: Run folder, `None` to choose one below `runs/`.
         engine: Settings of the runtime, `None` as in `load`.
         budget: Limits of one task.
+        workspace: A tools file, plugins, teams.
         on_progress: Told how far it is.
 
     Raises:
@@ -193,7 +207,7 @@ def profile(
     choice = engine_config_for(package) if engine is None else given_engine(engine)
     settings = ProfileSettings(
         package=package,
-        suite=load_suite(suite),
+        suite=open_suite(suite),
         paradigms=tuple(paradigms),
         protocol=protocol or Protocol(repeat=repeat),
         power=power or PowerRequest(),
@@ -201,6 +215,7 @@ def profile(
         engine=choice.config,
         engine_origin=choice.origin,
         budget=budget or Budget(),
+        workspace=workspace or Workspace(),
         out=Path(out) if out is not None else None,
     )
     result = run_profile(settings, on_progress or (lambda _progress: None))

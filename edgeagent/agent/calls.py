@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from edgeagent.agent.formats.protocol import Call
+from edgeagent.agent.honesty import ERROR, Finding
+from edgeagent.agent.honesty import ERROR
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.protocol import Tool, ToolResult
@@ -18,8 +20,6 @@ from edgeagent.record.spans import SpanKind
 
 if TYPE_CHECKING:
     from edgeagent.agent.loop import Agent
-
-_ERROR = "Error: "
 
 
 @runtime_checkable
@@ -71,9 +71,12 @@ class CallLog:
         return tuple(called.result for called in self._called.values() if not called.failed)
 
     @property
-    def failures(self) -> tuple[Called, ...]:
-        """Calls that failed."""
-        return tuple(called for called in self._called.values() if called.failed)
+    def findings(self) -> tuple[Finding, ...]:
+        """What every call brought, failures too, in order."""
+        return tuple(
+            Finding(called.call.tool, called.shown.removeprefix(ERROR), called.failed)
+            for called in self._called.values()
+        )
 
     @property
     def best(self) -> str:
@@ -162,7 +165,7 @@ def _observed(
     sources = output.sources if isinstance(output, ToolResult) else ()
     text = output.text if isinstance(output, ToolResult) else str(output)
     text = agent.model.neutralize(text[: budget.max_observation_chars])
-    shown = f"{_ERROR}{text}" if failed else text
+    shown = f"{ERROR}{text}" if failed else text
     task.add(
         Step(
             agent=agent.role.name,

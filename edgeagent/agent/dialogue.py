@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from edgeagent.agent.calls import Called, CallLog, run_calls
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.compaction import Exchange, compacted
-from edgeagent.agent.formats.protocol import Observation, Turn, TurnRules
-from edgeagent.agent.honesty import refusal
+from edgeagent.agent.formats.protocol import Example, Observation, Turn, TurnRules
+from edgeagent.agent.honesty import borrowed, refusal
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.protocol import Offer, offers
 from edgeagent.agent.tools.sentences import sentences
-from edgeagent.agent.turns import Dialogue, TurnRequest, whole_text
+from edgeagent.agent.turns import Dialogue, TurnRequest, nothing_yet, whole_text
 from edgeagent.engine.protocol import DecodeParams
 from edgeagent.record.outcome import FailureMode, Step, StepKind
 
@@ -37,7 +37,8 @@ class Talk:
         self._budget = runtime.budget
         self._question = question
         self._task = task
-        self._opening = agent.opening(question)
+        self._recalled: tuple[Example, ...] = agent.recall(question)
+        self._opening = agent.opening(question, self._recalled)
         self._exchanges: list[Exchange] = []
         self._log = CallLog()
         self._quotes: tuple[str, ...] = ()
@@ -59,14 +60,37 @@ class Talk:
         for index in range(self._budget.max_turns):
             if index and index == self._budget.max_turns - 1 and self._log.results:
                 self._must_answer = True
-            text = yield from self._generate(self._rules(first=index == 0))
+            rules = self._rules(first=index == 0)
+            text = yield from self._generate(rules)
             turn = self._parse(text)
+            if turn is not None and self._copies(turn):
+                self._forget()
+                text = yield from self._generate(rules)
+                turn = self._parse(text)
             if turn is None:
                 continue
             if not turn.calls:
                 return self._answered(turn.answer)
             self._called(text, turn)
         raise AgentStop(FailureMode.TURN_LIMIT, f"{self._budget.max_turns} turns brought no answer")
+
+    def _copies(self, turn: Turn) -> bool:
+        """Whether a turn states numbers or names that only remembered examples have."""
+        arguments = (str(value) for call in turn.calls for value in call.arguments.values())
+        said = "\n".join((turn.answer, *arguments))
+        return bool(
+            self._recalled and borrowed(said, self._question, self._log.results, self._recalled)
+        )
+
+    def _forget(self) -> None:
+        """Go on without remembered examples."""
+        self._recalled = ()
+        self._opening = self._agent.opening(self._question)
+
+    def _may_be_taken_back(self) -> bool:
+        """Whether the next answer could be refused or asked for again, and so is not streamed."""
+        findings = self._log.findings
+        return bool(self._recalled) or any(one.failed for one in findings[-1:])
 
     def _rules(self, *, first: bool) -> TurnRules:
         """Return what the next turn may be."""
@@ -123,7 +147,11 @@ class Talk:
                 self._agent.prefix.tools,
                 params,
                 self._agent.prefix.variables,
-                text_format.answer_part if self._agent.tools else whole_text,
+                nothing_yet
+                if self._may_be_taken_back()
+                else text_format.answer_part
+                if self._agent.tools
+                else whole_text,
             )
             try:
                 return (yield request)
@@ -186,9 +214,13 @@ class Talk:
 
     def _answered(self, answer: str) -> str:
         """Return the answer, or say that there is none if it was made up after a failure."""
-        refused = refusal(answer, self._question, self._log)
-        self._add(StepKind.ANSWER, refused or answer)
-        return refused or answer
+        grounded = self._model.grounded
+        refused = refusal(answer, self._question, self._log.findings, grounded=grounded)
+        answer = refused or answer
+        if refused or self._may_be_taken_back():
+            self._task.show(self._role.name, answer)
+        self._add(StepKind.ANSWER, answer)
+        return answer
 
     def _add(self, kind: StepKind, text: str) -> None:
         self._task.add(Step(agent=self._role.name, kind=kind, text=text))

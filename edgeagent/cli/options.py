@@ -47,6 +47,22 @@ _BUDGET_OPTIONS = (
     click.option(
         "--max-new-tokens", type=click.IntRange(1, 1 << 16), help="Tokens generated in one turn."
     ),
+    click.option("--max-tokens", type=click.IntRange(min=1), help="Tokens generated for one task."),
+    click.option(
+        "--max-energy",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Joules for one task, on a device that measures them.",
+    ),
+    click.option(
+        "--max-thinking",
+        type=click.IntRange(0, 1 << 16),
+        help="Tokens of a thinking section, for models that have one; default: 0, none.",
+    ),
+    click.option(
+        "--grammar/--no-grammar",
+        default=None,
+        help="Whether calls are held to their schemas by a grammar; default: yes.",
+    ),
     click.option(
         "--context", type=click.IntRange(64, 1 << 20), help="Tokens of each role's KV cache."
     ),
@@ -67,7 +83,7 @@ def engine_options(function: _Function) -> _Function:
 
 
 def budget_options(function: _Function) -> _Function:
-    """Add the limits of a task: turns, tokens, context, time and grounding."""
+    """Add the limits of a task: turns, tokens, energy, context, time, grammar and grounding."""
     for option in reversed(_BUDGET_OPTIONS):
         function = option(function)
     return function
@@ -107,17 +123,25 @@ def take(options: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def budget(
+    *,
     max_turns: int | None,
     max_new_tokens: int | None,
+    max_tokens: int | None,
+    max_energy: float | None,
+    max_thinking: int | None,
     context: int | None,
     timeout: float | None,
-    *,
     grounding: bool | None,
+    grammar: bool | None,
 ) -> Budget:
     """Return the budget that the options stand for; what is not given keeps its default."""
     given = {
         "max_turns": max_turns,
         "max_new_tokens": max_new_tokens,
+        "max_tokens": max_tokens,
+        "max_energy_j": max_energy,
+        "max_thinking_tokens": max_thinking,
+        "constrained": grammar,
         "max_context_len": context,
         "timeout_s": timeout,
         "grounding": grounding,

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from edgeagent.agent.paradigms import PARADIGM_NAMES
+from edgeagent.agent.paradigms import DEFAULT_PARADIGMS
+from edgeagent.agent.workspace import catalog_of
 from edgeagent.cli.options import (
     ENGINE_NAMES,
     budget,
@@ -20,13 +21,19 @@ from edgeagent.cli.package import get_package
 from edgeagent.cli.power_options import POWER_NAMES, power_options, power_request
 from edgeagent.cli.progress import ProgressDisplay, progress_display, quiet_option
 from edgeagent.cli.protocol_options import PROTOCOL_NAMES, protocol, protocol_options
+from edgeagent.cli.workspace_options import (
+    WORKSPACE_NAMES,
+    named_paradigms,
+    workspace,
+    workspace_options,
+)
 from edgeagent.config.model import DEFAULT_MODEL
-from edgeagent.config.suites import load_suite
 from edgeagent.errors import INTERRUPTED_EXIT_CODE
 from edgeagent.profiling.progress import ProfileProgress
 from edgeagent.profiling.run_folder import RunFolder
 from edgeagent.profiling.runner import run_profile
 from edgeagent.profiling.settings import DEFAULT_SEED, ProfileSettings, check_paradigms
+from edgeagent.profiling.suites import open_suite
 from edgeagent.record.run import TASKS_NAME
 from edgeagent.report.terminal import print_summary
 from edgeagent.report.write import REPORT_NAME, SUMMARY_NAME, write_report
@@ -43,11 +50,17 @@ Examples:
 @click.argument("model", default=DEFAULT_MODEL)
 @click.option(
     "--paradigms",
-    default=",".join(PARADIGM_NAMES),
+    default=",".join(DEFAULT_PARADIGMS),
     show_default=True,
-    help="What to compare, separated by commas.",
+    help="What to compare, separated by commas: names, or TOML files of teams.",
 )
-@click.option("--suite", default="core", show_default=True, help="A suite's name or folder.")
+@click.option(
+    "--suite",
+    default="core",
+    show_default=True,
+    help="A suite's name or path, or a benchmark such as bfcl:simple_python.",
+)
+@workspace_options
 @protocol_options
 @power_options
 @click.option(
@@ -71,6 +84,7 @@ def command(
     out: Path | None,
     as_json: bool,
     quiet: bool,
+    tool_call_format: str | None,
     **options: Any,
 ) -> None:
     """Run MODEL as base model, single agent and multi-agent system, and print the trade-off.
@@ -79,8 +93,10 @@ def command(
     model. Everything is recorded in the run folder. Ctrl-C keeps what is finished, and the same
     command goes on from there.
     """
-    loaded_suite = load_suite(suite)
-    names = check_paradigms(name.strip() for name in paradigms.split(",") if name.strip())
+    loaded_suite = open_suite(suite)
+    names, teams = named_paradigms(paradigms.split(","))
+    agents = workspace(**take(options, WORKSPACE_NAMES), teams=teams)
+    check_paradigms(names, catalog_of(agents))
     with progress_display(quiet=quiet) as display:
         package = get_package(model, display)
         choice = engine_choice(package, **take(options, ENGINE_NAMES))
@@ -96,6 +112,8 @@ def command(
             engine=choice.config,
             engine_origin=choice.origin,
             budget=budget(**options),
+            workspace=agents,
+            tool_call_format=tool_call_format,
             out=out,
         )
         run = _ShownRun(display)

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from edgeagent.agent.paradigms import PARADIGM_NAMES
 from edgeagent.agent.task import TaskRun
+from edgeagent.agent.tools.plain import one_line
+from edgeagent.agent.workspace import catalog_of
 from edgeagent.cli.options import (
     ENGINE_NAMES,
     budget,
@@ -20,7 +21,15 @@ from edgeagent.cli.options import (
 )
 from edgeagent.cli.package import get_package
 from edgeagent.cli.progress import progress_display, quiet_option
+from edgeagent.cli.turns import turn_lines
+from edgeagent.cli.workspace_options import (
+    WORKSPACE_NAMES,
+    named_paradigms,
+    workspace,
+    workspace_options,
+)
 from edgeagent.errors import ConfigError, EngineError
+from edgeagent.profiling.energy_limit import energy_reader
 from edgeagent.profiling.workbench import Workbench, load_engine
 from edgeagent.record.outcome import Outcome, Step, StepKind
 
@@ -29,6 +38,7 @@ Examples:
   edgeagent run smollm2-135m-instruct "What is the capital of Japan?"
   edgeagent run smollm2-135m-instruct --paradigm single --trace "What is 17 * 23?"
   edgeagent run smollm2-135m-instruct --paradigm multi --documents notes "Who is the mayor?"
+  edgeagent run qwen2.5-0.5b-instruct --tools tools.toml --paradigm team.toml "What did we sell?"
 """
 
 
@@ -37,16 +47,16 @@ Examples:
 @click.argument("question")
 @click.option(
     "--paradigm",
-    type=click.Choice(PARADIGM_NAMES),
     default="single",
     show_default=True,
-    help="Base model, one agent with tools, or a supervisor with specialists.",
+    help="base, single, multi, vote, plan, escalate, one of a plugin, or a team's TOML file.",
 )
 @click.option(
     "--documents",
     type=click.Path(path_type=Path),
-    help="Folder of .md and .txt files that agents may search.",
+    help="Folder of documents that agents may search: text, Markdown, HTML, PDF, Word.",
 )
+@workspace_options
 @click.option("--trace", is_flag=True, help="Show every step on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome and its spans as JSON.")
 @engine_options
@@ -61,6 +71,7 @@ def command(
     trace: bool,
     as_json: bool,
     quiet: bool,
+    tool_call_format: str | None,
     **options: Any,
 ) -> None:
     """Ask MODEL one QUESTION; nothing leaves this machine.
@@ -72,6 +83,11 @@ def command(
         raise ConfigError("The question is empty; write it as the last argument.")
     if documents is not None and not documents.is_dir():
         raise ConfigError(f"{documents} is not a folder of documents.")
+    (name,), teams = named_paradigms([paradigm or "single"])
+    agents = workspace(**take(options, WORKSPACE_NAMES), teams=teams, documents=documents)
+    catalog_of(agents).check(name)
+    limits = budget(**{key: options[key] for key in options if key not in ENGINE_NAMES})
+    energy = energy_reader(limits)
     with progress_display(quiet=quiet) as display:
         package = get_package(model, display)
         choice = engine_choice(package, **take(options, ENGINE_NAMES))
@@ -79,22 +95,35 @@ def command(
             display.note(choice.note)
     bench = Workbench(
         load_engine(package.folder, choice.config),
-        documents=documents,
-        budget=budget(**options).for_model(package.manifest.parameters),
-        tool_call_format=package.manifest.tool_call_format,
+        workspace=agents,
+        budget=limits.for_model(package.manifest.parameters),
+        tool_call_format=tool_call_format or package.manifest.tool_call_format,
+        energy=energy,
+        on_note=lambda note: click.echo(note, err=True),
     )
     try:
         listener = _Screen(stream=not as_json, trace=trace)
-        outcome, task = bench.run(paradigm, question, listener)
+        outcome, task = bench.run(name, question, listener)
         listener.finish()
     finally:
         bench.close()
+    if trace:
+        for line in turn_lines(task.recorder.trace()):
+            click.echo(line, err=True)
     if as_json:
         click.echo(json.dumps(_as_json(outcome, task), indent=2))
-    elif outcome.fell_back:
-        click.echo(f"(answer of the base model; the agent was stuck: {outcome.error})", err=True)
+    else:
+        _say_more(outcome)
     if not outcome.completed:
         raise EngineError(f"There is no answer: {outcome.error or 'the model said nothing'}.")
+
+
+def _say_more(outcome: Outcome) -> None:
+    """Say where an answer comes from: its documents, and whether the paradigm gave it itself."""
+    if outcome.completed and outcome.sources:
+        click.echo(f"Sources: {'; '.join(map(one_line, outcome.sources))}")
+    if outcome.fell_back:
+        click.echo(f"(the agent was stuck, this is what it had: {outcome.error})", err=True)
 
 
 class _Screen:

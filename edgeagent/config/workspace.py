@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from edgeagent.config.spec import Spec
+from edgeagent.errors import ConfigError
 
 
 class Workspace(Spec):
@@ -23,3 +25,24 @@ class Workspace(Spec):
     """TOML files of teams, each a paradigm."""
     memory: Path | None = None
     """SQLite file of solved traces that agents learn from, `None` for no memory."""
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of the files that decide what agents are, by kind and file name.
+
+        Runs repeat it: two of them are the same only if these are. Folders are not in it, as
+        documents of a suite have a digest of their own.
+
+        Raises:
+            ConfigError: One of the files cannot be read.
+        """
+        named = [("tools", self.tools_file)] if self.tools_file else []
+        named += [("plugin", path) for path in self.plugins]
+        named += [("team", path) for path in self.teams]
+        return {f"{kind}:{path.name}": _sha256(path) for kind, path in named}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error

@@ -47,10 +47,13 @@ def measure_cold_start(settings: ProfileSettings, config: RunConfig, paradigm: s
         "package": str(settings.package.folder),
         "engine": settings.engine.model_dump(mode="json"),
         "budget": settings.agent_budget().model_dump(mode="json"),
-        "documents": str(settings.suite.documents_dir) if settings.suite.documents_dir else None,
+        "workspace": settings.agent_workspace().model_dump(mode="json"),
         "tool_call_format": config.tool_call_format,
         "paradigm": paradigm,
-        "questions": [task.question for task in cold_tasks(settings.suite.spec.task)],
+        "tasks": [
+            {"question": task.prompt(), "functions": task.function_descriptions()}
+            for task in cold_tasks(settings.suite.spec.task)
+        ],
     }
     predicted = predict_memory(settings, paradigm)
     with _Worker(job) as worker:
@@ -74,7 +77,7 @@ def measure_cold_start(settings: ProfileSettings, config: RunConfig, paradigm: s
         prefix_tokens=finished["prefix_tokens"],
         sessions=finished["sessions"],
         kv_cache_bytes=finished["kv_cache_bytes"],
-        tasks=len(job["questions"] or ()),
+        tasks=len(cold_tasks(settings.suite.spec.task)),
         rss_loaded_bytes=rss_loaded,
         rss_peak_bytes=peak or watch.largest(_RSS),
         rss_peak_source=_PEAK if peak else _RSS,

@@ -13,6 +13,7 @@ from typing import Any
 
 from edgeagent.clock import now_ns
 from edgeagent.config.run import Budget, EngineConfig
+from edgeagent.config.workspace import Workspace
 from edgeagent.engine.genai_runtime import import_runtime
 from edgeagent.errors import EdgeAgentError
 from edgeagent.meter.memory.phase_peaks import PhasePeaks
@@ -42,7 +43,7 @@ def _work(job: Mapping[str, Any]) -> None:
         engine = load_engine(Path(job["package"]), EngineConfig.model_validate(job["engine"]))
     bench = Workbench(
         engine,
-        documents=Path(job["documents"]) if job["documents"] else None,
+        workspace=Workspace.model_validate(job["workspace"]),
         budget=Budget.model_validate(job["budget"]),
         tool_call_format=job["tool_call_format"],
     )
@@ -54,8 +55,8 @@ def _work(job: Mapping[str, Any]) -> None:
         warm_up_ns = now_ns() - t0_ns
     sessions = bench.runtime.sessions()
     prefix_tokens = sum(len(session.tokens) for session in sessions)
-    for question in job["questions"]:
-        bench.run(job["paradigm"], question, edges=peaks)
+    for task in job["tasks"]:
+        bench.run(job["paradigm"], task["question"], edges=peaks, functions=task["functions"])
     per_token = engine.info.kv_bytes_per_token
     sessions = bench.runtime.sessions()
     capacity = sum(session.max_context_len for session in sessions)

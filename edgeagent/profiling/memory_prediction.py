@@ -25,6 +25,7 @@ from pathlib import Path
 
 from edgeagent.config.package import Package
 from edgeagent.config.run import Budget, EngineConfig
+from edgeagent.config.workspace import Workspace
 from edgeagent.engine.genai_package import CONFIG_NAME
 from edgeagent.engine.grammar import GrammarMatcher
 from edgeagent.engine.scripted import ScriptedEngine, replies
@@ -89,7 +90,7 @@ def predict_memory(settings: ProfileSettings, paradigm: str) -> MemoryPrediction
     if settings.engine.ep != "cpu":
         return None
     budget = settings.agent_budget()
-    plan = plan_of(paradigm, settings.suite.documents_dir, budget)
+    plan = plan_of(paradigm, settings.agent_workspace(), budget)
     return predict(settings.package, settings.engine, plan, budget.max_context_len)
 
 
@@ -117,7 +118,7 @@ def predict(
     )
 
 
-def plan_of(paradigm: str, documents: Path | None, budget: Budget) -> Plan:
+def plan_of(paradigm: str, workspace: Workspace, budget: Budget) -> Plan:
     """Return what a paradigm needs, by running it once on a model that says nothing.
 
     Raises:
@@ -126,7 +127,9 @@ def plan_of(paradigm: str, documents: Path | None, budget: Budget) -> Plan:
     # Its tokens are bytes, so prompts are several times longer than with a real model.
     roomy = budget.model_copy(update={"max_context_len": _DRY_CONTEXT_LEN})
     engine = _DryEngine()
-    bench = Workbench(engine, documents=documents, budget=roomy)
+    # Servers and programs of a tools file are not started for that: they change no cache.
+    dry = workspace.model_copy(update={"tools_file": None})
+    bench = Workbench(engine, workspace=dry, budget=roomy)
     try:
         bench.paradigm(paradigm).warm_up()
         bench.run(paradigm, _DRY_QUESTION)

@@ -10,6 +10,7 @@ from pathlib import Path
 from edgeagent.engine.protocol import Engine
 from edgeagent.meter.sampler.control import Sampler
 from edgeagent.profiling.cold import measure_cold_start
+from edgeagent.profiling.energy_limit import energy_reader
 from edgeagent.profiling.measuring import Measuring
 from edgeagent.profiling.memory_prediction import predict_memory
 from edgeagent.profiling.progress import OnProfileProgress, ProfileProgress
@@ -79,9 +80,11 @@ def run_profile(
     engine = (open_engine or _open_engine)(settings)
     bench = Workbench(
         engine,
-        documents=settings.suite.documents_dir,
+        workspace=settings.agent_workspace(),
         budget=settings.agent_budget(),
         tool_call_format=config.tool_call_format,
+        energy=energy_reader(settings.budget),
+        on_note=lambda note: on_progress(ProfileProgress("preflight", "", 1, 1, note=note)),
     )
     try:
         _warm_up(bench, settings, on_progress)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from edgeagent import __version__
 from edgeagent.agent.formats import tool_format
-from edgeagent.agent.paradigms import PARADIGM_NAMES
+from edgeagent.agent.paradigms import DEFAULT_PARADIGMS
+from edgeagent.agent.paradigms.catalog import Catalog
+from edgeagent.agent.workspace import catalog_of
 from edgeagent.config.cores import usable_physical_cores
 from edgeagent.config.engine_choice import given_engine
 from edgeagent.config.package import Package
@@ -17,6 +19,7 @@ from edgeagent.config.power import PowerRequest
 from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.config.suites import Suite
+from edgeagent.config.workspace import Workspace
 from edgeagent.errors import ConfigError
 from edgeagent.meter.host.facts import host_record
 from edgeagent.record.run import RunConfig
@@ -24,18 +27,18 @@ from edgeagent.record.run import RunConfig
 DEFAULT_SEED = 20260419
 
 
-def check_paradigms(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names if each is a paradigm and none is there twice.
+def check_paradigms(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
+    """Return the names if each is a paradigm of the catalog and none is there twice.
 
     Raises:
         ConfigError: One is unknown or named twice, or there is none.
     """
     found = tuple(names)
-    unknown = [name for name in found if name not in PARADIGM_NAMES]
+    unknown = [name for name in found if name not in catalog.names]
     if unknown or not found:
         raise ConfigError(
             f"There is no paradigm {', '.join(unknown) or 'named'}; choose from "
-            f"{', '.join(PARADIGM_NAMES)}."
+            f"{', '.join(catalog.names)}."
         )
     if len(set(found)) < len(found):
         raise ConfigError("A paradigm is named twice; name each one once.")
@@ -57,27 +60,38 @@ class ProfileSettings:
         engine_origin: Where these settings come from, see `EngineChoice.origin`; `None` if all
             that is not default was given.
         budget: Limits of one task.
+        workspace: What agents may work with beside the documents of the suite.
+        tool_call_format: How tools are called, `None`: as the package says.
         out: Run folder, `None` to choose one below `runs/`.
     """
 
     package: Package
     suite: Suite
-    paradigms: tuple[str, ...] = PARADIGM_NAMES
+    paradigms: tuple[str, ...] = DEFAULT_PARADIGMS
     protocol: Protocol = field(default_factory=Protocol)
     power: PowerRequest = field(default_factory=PowerRequest)
     seed: int = DEFAULT_SEED
     engine: EngineConfig = field(default_factory=EngineConfig)
     engine_origin: str | None = None
     budget: Budget = field(default_factory=Budget)
+    workspace: Workspace = field(default_factory=Workspace)
+    tool_call_format: str | None = None
     out: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run.
 
         Raises:
-            ConfigError: A paradigm is unknown or named twice.
+            ConfigError: A paradigm is unknown or named twice, or a file of the workspace is wrong.
         """
-        check_paradigms(self.paradigms)
+        check_paradigms(self.paradigms, catalog_of(self.workspace))
+
+    def agent_workspace(self) -> Workspace:
+        """Return the workspace with the documents of the suite, if it has any."""
+        documents = self.suite.documents_dir
+        return self.workspace.model_copy(
+            update={"documents": documents or self.workspace.documents}
+        )
 
     def agent_budget(self) -> Budget:
         """Return the budget as it applies to this model."""
@@ -106,7 +120,8 @@ class ProfileSettings:
             protocol=self.protocol.model_dump(exclude={"repeat"}),
             seed=self.seed,
             budget=self.agent_budget().model_dump(),
-            tool_call_format=tool_format(manifest.tool_call_format).name,
+            tool_call_format=tool_format(self.tool_call_format or manifest.tool_call_format).name,
+            workspace=self.workspace.digests(),
             edgeagent_version=__version__,
             host=host_record(),
         )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from edgeagent.agent.paradigms import make_paradigm
 from edgeagent.agent.paradigms.protocol import Paradigm
 from edgeagent.agent.runtime import Runtime
-from edgeagent.agent.stops import Limits
+from edgeagent.agent.stops import EnergyReader, Limits
 from edgeagent.agent.task import Listener, TaskRun
-from edgeagent.agent.tools.calculator import Calculator
 from edgeagent.agent.tools.protocol import Tool
-from edgeagent.agent.tools.search import DocumentIndex, DocumentSearch
+from edgeagent.agent.tools.toolbox import open_toolbox
+from edgeagent.agent.workspace import catalog_of
 from edgeagent.config.run import Budget, EngineConfig
+from edgeagent.config.workspace import Workspace
 from edgeagent.engine.protocol import Engine
+from edgeagent.profiling.open_models import ModelOpener
 from edgeagent.record.outcome import Outcome
 from edgeagent.record.spans import EdgeListener
 
@@ -31,38 +32,58 @@ def load_engine(folder: Path, config: EngineConfig | None = None) -> Engine:
     return GenaiEngine(folder, config)
 
 
+def ignore_note(_note: str) -> None:
+    """Do nothing with a note."""
+
+
 class Workbench:
-    """One engine, the tools that its documents allow, and paradigms that are made when needed."""
+    """One engine, the tools of a workspace, and paradigms that are made when needed."""
 
     def __init__(
         self,
         engine: Engine,
         *,
-        documents: Path | None = None,
+        workspace: Workspace | None = None,
         budget: Budget | None = None,
         tool_call_format: str = "compact",
         extra_tools: Sequence[Tool] = (),
+        energy: EnergyReader | None = None,
+        on_note: Callable[[str], None] = ignore_note,
     ) -> None:
-        """Prepare; no cache is allocated yet.
+        """Open the tools; no cache is allocated yet.
 
         Args:
             engine: A loaded model; closed together with the workbench.
-            documents: Folder that the search tool searches, `None` for no search tool.
+            workspace: What agents may work with.
             budget: Limits of one task.
             tool_call_format: Name of the format, as in the package's manifest.
             extra_tools: Further tools.
+            energy: Reads the energy that the device used, for a budget in joules.
+            on_note: Told what was left out and why, such as a document that cannot be read.
 
         Raises:
-            ConfigError: The documents cannot be read.
+            ConfigError: Something of the workspace cannot be used.
             EngineError: The package's chat template is not valid.
         """
+        workspace = workspace or Workspace()
         self.engine = engine
         self.budget = budget or Budget()
-        self._index = DocumentIndex(documents) if documents else None
-        tools: list[Tool] = [Calculator()]
-        if self._index is not None:
-            tools.append(DocumentSearch(self._index))
-        self.runtime = Runtime(engine, [*tools, *extra_tools], self.budget, tool_call_format)
+        self._energy = energy
+        self._toolbox = open_toolbox(
+            workspace, count_tokens=lambda text: len(engine.encode(text)), on_note=on_note
+        )
+        try:
+            self.catalog = catalog_of(workspace)
+            self.runtime = Runtime(
+                engine,
+                [*self._toolbox.tools, *extra_tools],
+                self.budget,
+                tool_call_format,
+                open_model=ModelOpener(self.budget),
+            )
+        except BaseException:
+            self._toolbox.close()
+            raise
         self._paradigms: dict[str, Paradigm] = {}
 
     def paradigm(self, name: str) -> Paradigm:
@@ -72,7 +93,7 @@ class Workbench:
             ConfigError: There is none of that name.
         """
         if name not in self._paradigms:
-            self._paradigms[name] = make_paradigm(name, self.runtime)
+            self._paradigms[name] = self.catalog.make(name, self.runtime)
         return self._paradigms[name]
 
     def run(
@@ -87,14 +108,13 @@ class Workbench:
         task = TaskRun(
             listener=listener,
             edges=edges,
-            limits=Limits.of(self.budget),
+            limits=Limits.of(self.budget, self._energy),
             functions=functions,
         )
         return self.paradigm(paradigm).run(question, task), task
 
     def close(self) -> None:
-        """Free caches, index and model."""
+        """Free caches, tools and model."""
         self.runtime.close()
-        if self._index is not None:
-            self._index.close()
+        self._toolbox.close()
         self.engine.close()

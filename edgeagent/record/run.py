@@ -65,6 +65,7 @@ class RunConfig(Record):
         seed: Seed of the order and of sampling.
         budget: Turn, token, context and time limits, and whether agents are grounded.
         tool_call_format: How tools are called.
+        workspace: SHA-256 of the files of tools, plugins and teams, by kind and file name.
         edgeagent_version: Version that measured.
         host: The machine.
     """
@@ -85,6 +86,7 @@ class RunConfig(Record):
     seed: int
     budget: dict[str, int | float | bool | None]
     tool_call_format: str
+    workspace: dict[str, str] = Field(default_factory=dict)
     edgeagent_version: str
     host: HostRecord
 
