@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from edgeagent.agent.formats.protocol import Call
-from edgeagent.agent.honesty import ERROR, Finding
-from edgeagent.agent.honesty import ERROR
+from edgeagent.agent.honesty import ERROR, Finding, is_refusal
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.protocol import Tool, ToolResult
@@ -74,7 +73,11 @@ class CallLog:
     def findings(self) -> tuple[Finding, ...]:
         """What every call brought, failures too, in order."""
         return tuple(
-            Finding(called.call.tool, called.shown.removeprefix(ERROR), called.failed)
+            Finding(
+                called.call.tool,
+                called.shown.removeprefix(ERROR),
+                failed=called.failed or is_refusal(called.shown),
+            )
             for called in self._called.values()
         )
 
