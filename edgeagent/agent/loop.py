@@ -9,6 +9,7 @@ from edgeagent.agent.chat.conversation import Conversation
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.dialogue import Talk
 from edgeagent.agent.formats.protocol import Example, Prefix
+from edgeagent.agent.memory.recall import harmless
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
@@ -90,9 +91,16 @@ class Agent:
             return self._plain(question, task)
         return Talk(self, self._runtime, question, task).turns()
 
-    def opening(self, question: str) -> list[Message]:
+    def recall(self, question: str) -> tuple[Example, ...]:
+        """Return past successes that resemble the question, with control tokens broken."""
+        memory = self._runtime.memory
+        if memory is None or not self.tools:
+            return ()
+        found = memory.examples(question, [tool.name for tool in self.tools])
+        return tuple(harmless(example, self.model.neutralize) for example in found)
+
+    def opening(self, question: str, recalled: Sequence[Example] = ()) -> list[Message]:
         """Return the messages of a conversation up to its question, which is harmless already."""
-        recalled = self._runtime.memory.examples(question) if self._runtime.memory else ()
         text_format = self.model.format
         # Behind the prefix, so that its cache stays valid.
         examples = [message for one in recalled for message in text_format.example(one)]

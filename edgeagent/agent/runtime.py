@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from edgeagent.agent.chat.conversation import Conversation
@@ -19,8 +19,16 @@ from edgeagent.errors import ConfigError
 class Recall(Protocol):
     """A memory of solved tasks."""
 
-    def examples(self, question: str) -> tuple[Example, ...]:
-        """Return similar past successes as worked examples, most similar last."""
+    def examples(self, question: str, tools: Collection[str]) -> tuple[Example, ...]:
+        """Return similar past successes as worked examples, most similar last.
+
+        Args:
+            question: What is asked now.
+            tools: Names of the tools that the agent has; an example uses no other.
+
+        Raises:
+            EdgeAgentError: The memory cannot be read.
+        """
         ...
 
 

@@ -93,6 +93,11 @@ class TaskRun:
 
         return pass_on
 
+    def show(self, agent: str, answer: str) -> None:
+        """Pass on an answer of a role that was not streamed."""
+        if agent == self.speaker:
+            self.listener.on_answer(answer)
+
     def add(self, step: Step) -> None:
         """Keep a finished step and show it."""
         self.steps.append(step)

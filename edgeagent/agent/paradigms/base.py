@@ -9,7 +9,7 @@ from edgeagent.agent.functions import MAX_NEW_TOKENS, Function, add_calls, calls
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop, Limits
 from edgeagent.agent.task import TaskRun
-from edgeagent.agent.turns import TurnRequest
+from edgeagent.agent.turns import TurnRequest, nothing_yet
 from edgeagent.engine.protocol import DecodeParams
 from edgeagent.errors import EdgeAgentError
 from edgeagent.record.outcome import FailureMode, Outcome, Step, StepKind
@@ -36,13 +36,24 @@ class Base:
         self._role = name
         self._prefix: list[Message] = [{"role": "system", "content": INSTRUCTIONS}]
 
+    @property
+    def grounded(self) -> bool:
+        """Whether its model knows too little by itself to be relied on, see `Budget.grounding`."""
+        return self._runtime.model(self._model).grounded
+
     def warm_up(self) -> None:
         """Prefill the system prompt."""
         conversation = self._runtime.conversation(self._role, model=self._model)
         conversation.warm_up(TurnRequest(self._prefix))
 
-    def answer(self, question: str, task: TaskRun, limits: Limits) -> str:
+    def answer(self, question: str, task: TaskRun, limits: Limits, *, stream: bool = True) -> str:
         """Return the model's answer.
+
+        Args:
+            question: What is asked.
+            task: The task.
+            limits: What the answer may use.
+            stream: Whether it is passed on while it is generated.
 
         Raises:
             AgentStop: The context, the time or another limit is used up.
@@ -51,10 +62,17 @@ class Base:
         if task.functions:
             return self._calls(question, task, limits)
         messages = [*self._prefix, {"role": "user", "content": question}]
-        return self._turn(messages, self._runtime.budget.max_new_tokens, task, limits).strip()
+        max_new_tokens = self._runtime.budget.max_new_tokens
+        return self._turn(messages, max_new_tokens, task, limits, stream=stream).strip()
 
     def _turn(
-        self, messages: list[Message], max_new_tokens: int, task: TaskRun, limits: Limits
+        self,
+        messages: list[Message],
+        max_new_tokens: int,
+        task: TaskRun,
+        limits: Limits,
+        *,
+        stream: bool = True,
     ) -> str:
         task.speaker = self._role
         task.turns += 1
@@ -62,7 +80,7 @@ class Base:
             TurnRequest(messages, params=DecodeParams(max_new_tokens=max_new_tokens)),
             recorder=task.recorder,
             limits=limits,
-            on_text=task.text_sink(self._role, lambda text: text.lstrip()),
+            on_text=task.text_sink(self._role, _words if stream else nothing_yet),
         )
 
     def _calls(self, question: str, task: TaskRun, limits: Limits) -> str:
@@ -100,3 +118,8 @@ class Base:
                 steps=tuple(task.steps),
                 error=error,
             )
+
+
+def _words(text: str) -> str:
+    """Return an unfinished answer without the blanks before it."""
+    return text.lstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edgeagent.agent.honesty import findings, refusal
 from edgeagent.agent.paradigms.base import Base
 from edgeagent.agent.stops import AgentStop, Limits
 from edgeagent.agent.task import TaskRun
@@ -33,10 +34,19 @@ def run_with_fallback(
             failure, reason, answer = FailureMode.ERROR, str(error), ""
         task.add(Step(agent=name, kind=StepKind.FALLBACK, text=f"{failure.value}: {reason}"))
         speaker = name
-        if not answer.strip():
+        if answer.strip():
+            task.speaker = name
+            task.show(name, answer)
+        else:
             speaker = base.name
+            found = findings(task.steps)
+            # After a failure the base model may make up what the tool did not find.
+            certain = not any(one.failed for one in found[-1:])
             try:
-                answer = base.answer(question, task, Limits(FALLBACK_TIMEOUT_S))
+                answer = base.answer(question, task, Limits(FALLBACK_TIMEOUT_S), stream=certain)
+                answer = refusal(answer, question, found, grounded=base.grounded) or answer
+                if not certain:
+                    task.show(speaker, answer)
             except AgentStop as stop:
                 answer = stop.best
                 reason = f"{reason}; the base answer failed too: {stop}"
