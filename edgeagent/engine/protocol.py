@@ -189,8 +189,10 @@ class SessionGroup(Protocol):
 
     def decode(
         self, requests: Mapping[int, DecodeParams], *, should_stop: ShouldStop | None = None
-    ) -> Iterator[tuple[int, TokenEvent]]:
+    ) -> Iterator[tuple[int, TokenEvent | None]]:
         """Generate in these rows until each of them has come to its end, as `Session.decode` does.
+
+        Yields tokens with their row, and `None` when a row has come to its end by itself.
 
         Args:
             requests: How to generate, by row; rows that are not named stay as they are.

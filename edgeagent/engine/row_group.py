@@ -47,7 +47,7 @@ class RowGroup:
 
     def decode(
         self, requests: Mapping[int, DecodeParams], *, should_stop: ShouldStop | None = None
-    ) -> Iterator[tuple[int, TokenEvent]]:
+    ) -> Iterator[tuple[int, TokenEvent | None]]:
         """Generate in these rows."""
         self._check_open()
         steps = {index: self._rows[index].steps(params) for index, params in requests.items()}
@@ -55,7 +55,7 @@ class RowGroup:
 
     def _drive(
         self, steps: Mapping[int, Iterator[TokenEvent | None]], should_stop: ShouldStop | None
-    ) -> Iterator[tuple[int, TokenEvent]]:
+    ) -> Iterator[tuple[int, TokenEvent | None]]:
         ready = list(steps)
         waiting: list[int] = []
         while ready or waiting:
@@ -65,6 +65,8 @@ class RowGroup:
                         waiting.append(index)
                         break
                     yield index, event
+                else:
+                    yield index, None
             if not waiting or (should_stop is not None and should_stop()):
                 return
             self._step([self._rows[index] for index in waiting])

@@ -49,7 +49,7 @@ class TurnGroup:
 
     def decode(
         self, requests: Mapping[int, DecodeParams], *, should_stop: ShouldStop | None = None
-    ) -> Iterator[tuple[int, TokenEvent]]:
+    ) -> Iterator[tuple[int, TokenEvent | None]]:
         """Generate in one row after the other."""
         self._check_open()
         asked = _Latch(should_stop)
@@ -57,7 +57,16 @@ class TurnGroup:
             row: self._sessions[row].decode(params, should_stop=asked)
             for row, params in requests.items()
         }
-        return ((row, event) for row, stream in streams.items() for event in stream)
+        return self._drive(streams, asked)
+
+    def _drive(
+        self, streams: Mapping[int, Iterator[TokenEvent]], asked: _Latch
+    ) -> Iterator[tuple[int, TokenEvent | None]]:
+        for row, stream in streams.items():
+            for event in stream:
+                yield row, event
+            if not asked.stopped:
+                yield row, None
 
     def close(self) -> None:
         """Free the caches."""
@@ -75,9 +84,9 @@ class _Latch:
 
     def __init__(self, should_stop: ShouldStop | None) -> None:
         self._should_stop = should_stop
-        self._stopped = False
+        self.stopped = False
 
     def __call__(self) -> bool:
-        if not self._stopped and self._should_stop is not None:
-            self._stopped = self._should_stop()
-        return self._stopped
+        if not self.stopped and self._should_stop is not None:
+            self.stopped = self._should_stop()
+        return self.stopped

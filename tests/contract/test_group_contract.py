@@ -55,8 +55,14 @@ def together(
     should_stop: Callable[[], bool] | None = None,
 ) -> dict[int, list[TokenEvent]]:
     said: dict[int, list[TokenEvent]] = defaultdict(list)
+    ended = []
     for row, event in group.decode(requests, should_stop=should_stop):
-        said[row].append(event)
+        assert row not in ended
+        if event is None:
+            ended.append(row)
+        else:
+            said[row].append(event)
+    assert sorted(ended) == ([] if should_stop else sorted(requests))
     return said
 
 
@@ -187,7 +193,8 @@ def test_a_listener_that_leaves_keeps_what_it_heard(engine: Engine, group: Sessi
     heard: dict[int, list[int]] = defaultdict(list)
     for _ in range(10):
         row, event = next(stream)
-        heard[row].append(event.token_id)
+        if event is not None:
+            heard[row].append(event.token_id)
     stream.close()  # type: ignore[attr-defined]
     for row, session in enumerate(group.sessions):
         assert list(session.tokens) == prompts[row] + heard[row]
@@ -289,7 +296,8 @@ def test_any_order_of_calls_keeps_the_books_of_all_rows(
             params = DecodeParams(max_new_tokens=amount)
             asked = {at: params for at, tokens in enumerate(expected) if tokens and at != row}
             for at, event in group.decode(asked):
-                expected[at].append(event.token_id)
+                if event is not None:
+                    expected[at].append(event.token_id)
         for one, tokens in zip(group.sessions, expected, strict=True):
             assert list(one.tokens) == tokens
             assert 0 <= one.cached_len <= len(tokens)
