@@ -61,6 +61,11 @@ class Tool(Protocol):
         ...
 
 
+def result_text(result: str | ToolResult) -> str:
+    """Return the bare text of what a tool returned."""
+    return result.text if isinstance(result, ToolResult) else result
+
+
 @runtime_checkable
 class Grounded(Protocol):
     """A tool that knows what it can do for a conversation.

@@ -11,6 +11,7 @@ import pytest
 from edgeagent.config.package import Package
 from edgeagent.config.run import Budget, EngineConfig, NGramSpeculation
 from edgeagent.config.suites import Suite
+from edgeagent.config.workspace import Workspace
 from edgeagent.errors import ConfigError
 from edgeagent.profiling.memory_prediction import (
     GRAMMAR_BYTES_PER_TOKEN,
@@ -142,13 +143,14 @@ def test_a_damaged_configuration_costs_the_activations_only(real: Package, text:
 
 
 def test_paradigms_tell_their_sessions_and_grammars_by_running(suite: Suite) -> None:
-    plans = {name: plan_of(name, suite.documents_dir, BUDGET) for name in ("base", "single")}
+    searching = Workspace(documents=suite.documents_dir)
+    plans = {name: plan_of(name, searching, BUDGET) for name in ("base", "single")}
     assert plans["base"] == Plan(1, uses_grammars=False)
     assert plans["single"] == Plan(2, uses_grammars=True)
-    with_documents = plan_of("multi", suite.documents_dir, BUDGET)
-    assert with_documents.sessions == plan_of("multi", None, BUDGET).sessions + 1
+    with_documents = plan_of("multi", searching, BUDGET)
+    assert with_documents.sessions == plan_of("multi", Workspace(), BUDGET).sessions + 1
     with pytest.raises(ConfigError, match="paradigm"):
-        plan_of("crowd", None, BUDGET)
+        plan_of("crowd", Workspace(), BUDGET)
 
 
 def test_nothing_is_said_about_other_devices(real: Package, suite: Suite) -> None:
