@@ -28,7 +28,7 @@ def main() -> int:
     own, pytest_arguments = _split(sys.argv[1:])
     options = _parse(own)
     try:
-        python = prepare(groups=("dev",))
+        python = prepare(groups=("dev", "questions"))
         return _run_all(_steps(python, options, pytest_arguments))
     except SetupError as error:
         fail(error)

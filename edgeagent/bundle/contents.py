@@ -58,17 +58,20 @@ def package_contents(package: Package) -> dict[str, Source]:
     return contents
 
 
-def suite_contents(suite: Suite, asked: str | Path) -> dict[str, Source]:
-    """Return the file of a suite and its documents.
+def suite_contents(suite: Suite) -> dict[str, Source]:
+    """Return the file of a suite, its tasks and its documents.
 
-    Args:
-        suite: The loaded suite.
-        asked: What it was loaded by: a name, its folder or its file.
+    Raises:
+        ConfigError: The suite has no `suite.toml`.
     """
-    file = suite.folder / SUITE_FILE_NAME
-    if Path(asked).parent.resolve() == suite.folder.resolve() and Path(asked).is_file():
-        file = Path(asked)
-    contents: dict[str, Source] = {f"{SUITE_FOLDER}/{SUITE_FILE_NAME}": file}
+    if SUITE_FILE_NAME not in suite.files:
+        raise ConfigError(
+            f"The suite {suite.spec.name} has no {SUITE_FILE_NAME} and cannot be bundled; write one"
+            ' that names the file of tasks (tasks = "...jsonl").'
+        )
+    contents: dict[str, Source] = {
+        f"{SUITE_FOLDER}/{name}": path for name, path in suite.files.items()
+    }
     if suite.documents_dir is not None:
         for path in document_files(suite.documents_dir):
             contents[f"{SUITE_FOLDER}/{path.relative_to(suite.folder).as_posix()}"] = path

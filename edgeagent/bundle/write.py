@@ -119,7 +119,7 @@ def write_bundle(
     _check_out(out)
     suite = load_suite(settings.suite)
     contents: dict[str, Source] = package_contents(package)
-    contents |= suite_contents(suite, settings.suite)
+    contents |= suite_contents(suite)
     if settings.device is not None:
         contents |= device_contents(settings.device)
     with _as_our_errors(out), _wheelhouse(settings.wheelhouse, out, on_progress) as wheelhouse:

@@ -14,6 +14,7 @@ from edgeagent.meter.host.heat import temperature_c
 from edgeagent.meter.sampler.edges import EdgeReader
 from edgeagent.meter.sampler.held import HeldFiles
 from edgeagent.meter.tree import THIS_MACHINE, SystemTree
+from edgeagent.profiling.checks import score
 from edgeagent.profiling.plan import PlannedRun, plan_repetition
 from edgeagent.profiling.progress import OnProfileProgress, ProfileProgress
 from edgeagent.profiling.protocol.baseline import (
@@ -28,7 +29,6 @@ from edgeagent.profiling.protocol.pulses import record_pulses
 from edgeagent.profiling.protocol.reference_load import ReferenceLoad
 from edgeagent.profiling.protocol.stopping import decide
 from edgeagent.profiling.run_folder import RunFolder, timing_of
-from edgeagent.profiling.score import score
 from edgeagent.profiling.settings import ProfileSettings
 from edgeagent.profiling.workbench import Workbench
 from edgeagent.record import jsonl
@@ -148,11 +148,16 @@ class Measuring:
 
     def _run_task(self, planned: PlannedRun) -> TaskRecord:
         started_utc = utc_now_iso()
-        outcome, task = self._bench.run(planned.paradigm, planned.task.question, edges=self._edges)
+        outcome, task = self._bench.run(
+            planned.paradigm,
+            planned.task.prompt(),
+            edges=self._edges,
+            functions=planned.task.function_descriptions(),
+        )
         return TaskRecord(
             config=self._config,
             task_id=planned.task.id,
-            category=planned.task.category.value,
+            category=planned.task.category,
             paradigm=planned.paradigm,
             repetition=planned.repetition,
             order=planned.order,

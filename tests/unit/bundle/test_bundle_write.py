@@ -262,9 +262,9 @@ def test_a_package_with_files_of_harmful_names_is_refused(
 
 def test_only_documents_are_taken_from_a_suite(tmp_path: Path) -> None:
     suite = load_suite(own_suite(tmp_path / "own"))
-    taken = contents.suite_contents(suite, tmp_path / "own")
+    taken = contents.suite_contents(suite)
     assert set(taken) == {"bundle/suite/suite.toml", "bundle/suite/texts/deep/a.md"}
     renamed = tmp_path / "own" / "suite.toml"
     renamed = renamed.rename(renamed.with_name("mine.toml"))
-    taken = contents.suite_contents(load_suite(renamed), renamed)
+    taken = contents.suite_contents(load_suite(renamed))
     assert taken["bundle/suite/suite.toml"] == renamed

@@ -161,7 +161,7 @@ def test_missing_and_empty_documents(folder: Path) -> None:
     with pytest.raises(ConfigError, match="no folder 'texts'"):
         load_suite(folder)
     (folder / "texts").mkdir()
-    with pytest.raises(ConfigError, match=r"holds no \.md or \.txt files"):
+    with pytest.raises(ConfigError, match=r"holds no documents \(\.md \.txt .*\.docx\)"):
         load_suite(folder)
     rewrite(folder, '"texts"', r'"te\u0000xts"')
     with pytest.raises(ConfigError, match="not a folder"):
@@ -205,7 +205,7 @@ def test_a_document_may_link_to_another_document(folder: Path) -> None:
         ('kind = "number"', 'kind = "guess"', r"task\.0\.check"),
         ("value = 5", "value = nan", r"task\.0\.check\.number\.value"),
         ('any_of = ["blue"]', "any_of = []", "any_of"),
-        ('"no_tool"', '"chat"', "category"),
+        ('"no_tool"', '"No tool"', "category"),
         ("forbid_tools", "forbid_tool", "forbid_tool"),
         ('name = "tiny"', 'name = "../tiny"', "name"),
         ("[[task]]", "[[task]", "not valid TOML"),

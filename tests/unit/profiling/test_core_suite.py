@@ -11,8 +11,9 @@ import pytest
 
 from edgeagent.config.suite import Category, MatchCheck, NumberCheck, TaskSpec
 from edgeagent.config.suites import Suite, document_files, load_suite
+from edgeagent.profiling.checks import score
+from edgeagent.profiling.checks.phrases import normalized_words
 from edgeagent.profiling.numbers import numbers_in
-from edgeagent.profiling.score import normalized_words, score
 from edgeagent.record.outcome import Outcome
 
 SUITE = load_suite("core")
@@ -120,7 +121,7 @@ def test_a_check_accepts_its_own_answers_and_no_other_tasks(task: TaskSpec) -> N
 @pytest.mark.parametrize("task", TASKS, ids=ids(list(TASKS)))
 def test_a_question_is_short_and_does_not_give_its_answer_away(task: TaskSpec) -> None:
     assert len(task.question.split()) <= 25
-    if task.category is Category.NO_TOOL or task.id in {"mood", "odd-one-out"}:
+    if task.category == Category.NO_TOOL or task.id in {"mood", "odd-one-out"}:
         return  # chosen from, or stated in, the question
     assert not score(task, Outcome(answer=task.question))
     assert not states(task.question, task)

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeagent.config.suite import Category, MatchCheck, NumberCheck, TaskSpec
-from edgeagent.profiling.score import match_solved, normalized_words, number_solved, score
+from edgeagent.profiling.checks import score
+from edgeagent.profiling.checks.number import number_solved
+from edgeagent.profiling.checks.phrases import match_solved, normalized_words
 from edgeagent.record.outcome import Outcome, Step, StepKind
 
 TICKETS = "How much do 14 tickets cost in 2 shops?"

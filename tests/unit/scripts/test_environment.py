@@ -16,6 +16,7 @@ PROJECT = """
 [dependency-groups]
 dev = ["pytest>=8", {include-group = "lint"}]
 lint = ["ruff>=0.12"]
+questions = ["some-benchmark==1"]
 """
 
 
@@ -74,6 +75,17 @@ def test_a_group_is_added_to_what_is_there(commands: Commands) -> None:
     assert commands.take() == ["pip"]
     environment.prepare(("dev",))
     environment.prepare()
+    assert commands.take() == []
+
+
+def test_questions_come_without_their_dependencies(commands: Commands) -> None:
+    environment.prepare(("dev", "questions"))
+    _, whole, alone = commands.run
+    assert whole[-2:] == ["pytest>=8", "ruff>=0.12"]
+    assert "--no-deps" not in whole
+    assert alone[-2:] == ["--no-deps", "some-benchmark==1"]
+    commands.take()
+    environment.prepare(("dev", "questions"))
     assert commands.take() == []
 
 
