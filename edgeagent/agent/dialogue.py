@@ -39,6 +39,9 @@ class Talk:
         self._task = task
         self._recalled: tuple[Example, ...] = agent.recall(question)
         self._opening = agent.opening(question, self._recalled)
+        if self._recalled:
+            questions = [example.question for example in self._recalled]
+            self._add(StepKind.RECALL, "\n".join(questions))
         self._exchanges: list[Exchange] = []
         self._log = CallLog()
         self._quotes: tuple[str, ...] = ()
@@ -63,8 +66,8 @@ class Talk:
             rules = self._rules(first=index == 0)
             text = yield from self._generate(rules)
             turn = self._parse(text)
-            if turn is not None and self._copies(turn):
-                self._forget()
+            if turn is not None and (copied := self._copied(turn)):
+                self._forget(copied)
                 text = yield from self._generate(rules)
                 turn = self._parse(text)
             if turn is None:
@@ -74,16 +77,15 @@ class Talk:
             self._called(text, turn)
         raise AgentStop(FailureMode.TURN_LIMIT, f"{self._budget.max_turns} turns brought no answer")
 
-    def _copies(self, turn: Turn) -> bool:
-        """Whether a turn states numbers or names that only remembered examples have."""
+    def _copied(self, turn: Turn) -> frozenset[str]:
+        """Return the numbers and names of a turn that only remembered examples have."""
         arguments = (str(value) for call in turn.calls for value in call.arguments.values())
         said = "\n".join((turn.answer, *arguments))
-        return bool(
-            self._recalled and borrowed(said, self._question, self._log.results, self._recalled)
-        )
+        return borrowed(said, self._question, self._log.results, self._recalled)
 
-    def _forget(self) -> None:
+    def _forget(self, copied: frozenset[str]) -> None:
         """Go on without remembered examples."""
+        self._add(StepKind.RECALL, f"left out, copied from: {', '.join(sorted(copied))}")
         self._recalled = ()
         self._opening = self._agent.opening(self._question)
 

@@ -31,6 +31,8 @@ class FailureMode(StrEnum):
 class StepKind(StrEnum):
     """What one step of an agent was."""
 
+    RECALL = "recall"
+    """Past successes were shown as examples, or taken away again because one was copied from."""
     THOUGHT = "thought"
     CALL = "call"
     OBSERVATION = "observation"

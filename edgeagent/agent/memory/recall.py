@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from edgeagent.agent.formats.protocol import Call, Example, Turn
-from edgeagent.agent.memory.store import StoredTrace, TraceStore, same_question
+from edgeagent.agent.memory.store import StoredTrace, TraceStore
 
 DEFAULT_EXAMPLES = 2
 MIN_SIMILARITY = 0.1
@@ -38,20 +38,10 @@ class _Known:
 class Memory:
     """A store of traces as agents use it; see `edgeagent.agent.runtime.Recall`."""
 
-    def __init__(
-        self, store: TraceStore, k: int = DEFAULT_EXAMPLES, *, skip_same: bool = False
-    ) -> None:
-        """Recall up to `k` traces for a question.
-
-        Args:
-            store: The traces; closed together with the memory.
-            k: Most examples.
-            skip_same: Whether a question that is remembered itself is not shown, as when what a
-                memory brings for new questions is measured.
-        """
+    def __init__(self, store: TraceStore, k: int = DEFAULT_EXAMPLES) -> None:
+        """Recall up to `k` traces for a question; the store is closed with the memory."""
         self.store = store
         self._k = k
-        self._skip_same = skip_same
         self._version: tuple[int, int] | None = None
         self._known: tuple[_Known, ...] = ()
         self._rarity: Mapping[str, float] = {}
@@ -64,7 +54,6 @@ class Memory:
         """
         self._refresh()
         asked = _weights(features(question), self._rarity)
-        same = same_question(question)
         names = frozenset(tools)
         found = [
             (similarity, known.stored.id, known.stored.trace)
@@ -72,7 +61,6 @@ class Memory:
             # Who had none of these tools at hand shows nothing about when to use them.
             if known.used <= names
             and known.at_hand & names
-            and not (self._skip_same and same_question(known.stored.trace.question) == same)
             and (similarity := _cosine(asked, known.weights)) >= MIN_SIMILARITY
         ]
         found.sort(key=lambda one: one[:2])

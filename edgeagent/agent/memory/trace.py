@@ -140,6 +140,7 @@ def _why_not(question: str, outcome: Outcome, pairs: _Pairs | None) -> str:
         "a call has no result": pairs is None,
         f"it took more than {MAX_CALLS} calls": len(found) > MAX_CALLS,
         "a text in it gives orders to the model": any(map(gives_orders, (*texts, *written))),
+        "a text in it is not valid Unicode": not all(map(_is_unicode, (*texts, *written))),
         "question or answer is too long for an example": (
             lengths[0] > MAX_QUESTION_CHARS or lengths[1] > MAX_ANSWER_CHARS
         ),
@@ -149,6 +150,11 @@ def _why_not(question: str, outcome: Outcome, pairs: _Pairs | None) -> str:
         "a call holds personal data": any(scrub(text) != text for text in written),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text has no halves of characters, which JSON may have and files may not."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _one_line(text: str) -> str:

@@ -3,15 +3,15 @@
 The last number of the answer that the question does not state must equal an expected one. Numbers
 repeated from the question ("96.60 for 14 tickets") are skipped, unless an expected number is itself
 in the question; then simply the last number counts. What is read as a number is defined in
-`edgeagent.profiling.numbers`; an answer without any digit may spell it.
+`edgeagent.agent.numbers`; an answer without any digit may spell it.
 """
 
 from __future__ import annotations
 
 import math
 
+from edgeagent.agent.numbers import numbers_in, spelled_numbers_in
 from edgeagent.config.checks import NumberCheck
-from edgeagent.profiling.numbers import numbers_in, spelled_numbers_in
 
 _ABS_TOL = 1e-9
 """Lets an expected zero be met; far below any answer's precision."""

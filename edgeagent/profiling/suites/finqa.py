@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeagent.agent.numbers import numbers_in
 from edgeagent.config.json_lines import read_json, read_json_lines
 from edgeagent.config.spec import parse_spec
 from edgeagent.config.suite import SuiteSpec, TaskSpec
 from edgeagent.config.suites import Suite
 from edgeagent.errors import ConfigError
-from edgeagent.profiling.numbers import numbers_in
 from edgeagent.profiling.suites.gsm8k import local_file
 from edgeagent.profiling.suites.sampling import digest_of, draw
 

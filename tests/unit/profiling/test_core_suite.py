@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from edgeagent.agent.numbers import numbers_in
 from edgeagent.config.suite import Category, MatchCheck, NumberCheck, TaskSpec
 from edgeagent.config.suites import Suite, document_files, load_suite
 from edgeagent.profiling.checks import score
 from edgeagent.profiling.checks.phrases import normalized_words
-from edgeagent.profiling.numbers import numbers_in
 from edgeagent.record.outcome import Outcome
 
 SUITE = load_suite("core")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeagent.profiling.numbers import numbers_in, spelled_numbers_in
+from edgeagent.agent.numbers import numbers_in, spelled_numbers_in
 
 
 @pytest.mark.parametrize(
