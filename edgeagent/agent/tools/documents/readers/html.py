@@ -45,7 +45,8 @@ def read_html(data: bytes) -> Iterator[Block]:
     a page shall not speak to a model either.
     """
     page = _Page()
-    page.feed(_decode(data))
+    # Browsers take `<![if ...]>` of word processors for a comment, the parser may raise for it.
+    page.feed(_decode(data).replace("<![", "<! ["))
     page.close()
     page.end_block()
     yield from page.blocks
