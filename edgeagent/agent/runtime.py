@@ -8,6 +8,7 @@ from typing import Protocol
 
 from edgeagent.agent.chat.conversation import Conversation
 from edgeagent.agent.formats.protocol import Example
+from edgeagent.agent.groups import Groups, Rows
 from edgeagent.agent.models import Model, OpenModel, model_of
 from edgeagent.agent.sessions import AvailableBytes, Sessions, available_bytes
 from edgeagent.agent.tools.protocol import Tool
@@ -67,6 +68,7 @@ class Runtime:
         self._open_model = open_model
         self._further: dict[str, Model] = {}
         self._sessions = Sessions(self.budget, available)
+        self._groups = Groups()
 
     @property
     def engine(self) -> Engine:
@@ -110,6 +112,28 @@ class Runtime:
         """
         return self._sessions.conversation(role, self.model(model), adapter)
 
+    def rows(
+        self,
+        group: str,
+        names: Sequence[str],
+        *,
+        model: str | None = None,
+        adapter: str | None = None,
+    ) -> Rows:
+        """Return conversations whose turns decode together; opened at the first call.
+
+        Args:
+            group: What they are called together.
+            names: What each is called.
+            model: Who speaks in all of them, `None` for the main model.
+            adapter: LoRA adapter of that model, `None` for none.
+
+        Raises:
+            EdgeAgentError: The model cannot be loaded, or the sessions cannot be opened.
+        """
+        found = self.model(model)
+        return self._groups.rows(group, names, found, self.context_len(found), adapter)
+
     def context_len(self, model: Model) -> int:
         """Return the tokens that a session of this model gets."""
         return self._sessions.context_len(model)
@@ -136,6 +160,7 @@ class Runtime:
     def close(self) -> None:
         """Free all caches, and the models that were loaded for roles."""
         self._sessions.close()
+        self._groups.close()
         for model in self._further.values():
             model.engine.close()
         self._further.clear()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edgeagent.agent.models import Model
 from edgeagent.agent.stops import AgentStop, Limits
 from edgeagent.agent.turns import TurnRequest
-from edgeagent.engine.protocol import Cancelled, DecodeParams, Session
+from edgeagent.engine.prefill import common_prefix_len
+from edgeagent.engine.protocol import Cancelled, DecodeParams, Session, TokenEvent
 from edgeagent.errors import EngineError, ResourceError
 from edgeagent.record.outcome import FailureMode
-from edgeagent.record.spans import Recorder, SpanKind
+from edgeagent.record.spans import OpenSpan, Recorder, SpanKind
 
 OnText = Callable[[str], None]
 
@@ -112,7 +113,7 @@ class Conversation:
                 all_ids = self._engine.encode(text)
                 if not all_ids:
                     raise EngineError("The package's chat template wrote an empty prompt.")
-                keep = _common_prefix_len(session.tokens, all_ids)
+                keep = common_prefix_len(session.tokens, all_ids)
                 # Logits to continue from need at least one token to be run. It is two, since
                 # runtimes round a single row differently: the same question asked again would
                 # get another answer.
@@ -149,13 +150,7 @@ class Conversation:
         with recorder.span(SpanKind.DECODE, self._role) as span:
             try:
                 for event in held.session.decode(params, should_stop=limits.passed):
-                    span.tokens_out += 1
-                    span.tokens_forced += event.forced
-                    span.tokens_drafted += event.drafted
-                    span.tokens_accepted += event.accepted
-                    span.token_t_ns.append(event.t_ns)
-                    if event.logprob is not None:
-                        span.logprob = (span.logprob or 0.0) + min(0.0, event.logprob)
+                    count_token(span, event)
                     parts.append(event.text)
                     if event.text:
                         on_text(event.text)
@@ -179,8 +174,12 @@ class Conversation:
         self._held.session.close()
 
 
-def _common_prefix_len(a: Sequence[int], b: Sequence[int]) -> int:
-    for index, (left, right) in enumerate(zip(a, b, strict=False)):
-        if left != right:
-            return index
-    return min(len(a), len(b))
+def count_token(span: OpenSpan, event: TokenEvent) -> None:
+    """Count a generated token in the span of its decode."""
+    span.tokens_out += 1
+    span.tokens_forced += event.forced
+    span.tokens_drafted += event.drafted
+    span.tokens_accepted += event.accepted
+    span.token_t_ns.append(event.t_ns)
+    if event.logprob is not None:
+        span.logprob = (span.logprob or 0.0) + min(0.0, event.logprob)
