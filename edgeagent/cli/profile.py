@@ -29,6 +29,7 @@ from edgeagent.cli.workspace_options import (
 )
 from edgeagent.config.model import DEFAULT_MODEL
 from edgeagent.errors import INTERRUPTED_EXIT_CODE
+from edgeagent.profiling.held_out import with_memory
 from edgeagent.profiling.progress import ProfileProgress
 from edgeagent.profiling.run_folder import RunFolder
 from edgeagent.profiling.runner import run_profile
@@ -43,6 +44,7 @@ Examples:
   edgeagent profile
   edgeagent profile qwen2.5-0.5b-instruct --paradigms base,single --repeat 3
   edgeagent profile model.gguf --suite my-suite/ --out runs/kitchen-laptop
+  edgeagent profile --paradigms single --memory
 """
 
 
@@ -61,6 +63,12 @@ Examples:
     help="A suite's name or path, or a benchmark such as bfcl:simple_python.",
 )
 @workspace_options
+@click.option(
+    "--memory",
+    "learning",
+    is_flag=True,
+    help="Learn from half of the tasks, then compare single with and without memory on the others.",
+)
 @protocol_options
 @power_options
 @click.option(
@@ -80,6 +88,7 @@ def command(
     model: str,
     paradigms: str,
     suite: str,
+    learning: bool,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -95,6 +104,8 @@ def command(
     """
     loaded_suite = open_suite(suite)
     names, teams = named_paradigms(paradigms.split(","))
+    if learning:
+        names = with_memory(names)
     agents = workspace(**take(options, WORKSPACE_NAMES), teams=teams)
     check_paradigms(names, catalog_of(agents))
     with progress_display(quiet=quiet) as display:
@@ -114,6 +125,7 @@ def command(
             budget=budget(**options),
             workspace=agents,
             tool_call_format=tool_call_format,
+            learning=learning,
             out=out,
         )
         run = _ShownRun(display)

@@ -15,6 +15,7 @@ from edgeagent.record import jsonl
 from edgeagent.record.baseline import BASELINES_NAME
 from edgeagent.record.conditions import CONDITIONS_NAME
 from edgeagent.record.external import ALIGNMENT_NAME
+from edgeagent.record.learning import LEARNED_NAME
 from edgeagent.record.pulse import PULSES_NAME
 from edgeagent.record.reference import REFERENCE_NAME
 from edgeagent.record.repetitions import Timing
@@ -42,6 +43,7 @@ _FILES = (
     PULSES_NAME,
     EXTERNAL_NAME,
     ALIGNMENT_NAME,
+    LEARNED_NAME,
 )
 
 

@@ -11,6 +11,7 @@ from edgeagent.engine.protocol import Engine
 from edgeagent.meter.sampler.control import Sampler
 from edgeagent.profiling.cold import measure_cold_start
 from edgeagent.profiling.energy_limit import energy_reader
+from edgeagent.profiling.learning import learn
 from edgeagent.profiling.measuring import Measuring
 from edgeagent.profiling.memory_prediction import predict_memory
 from edgeagent.profiling.progress import OnProfileProgress, ProfileProgress
@@ -65,7 +66,7 @@ def run_profile(
             cannot start. Tasks never raise: what goes wrong in one is its outcome.
     """
     config = settings.run_config()
-    tasks = settings.suite.spec.task
+    tasks = settings.tasks()
     folder = open_run_folder(
         config,
         settings.out,
@@ -75,17 +76,22 @@ def run_profile(
     on_folder(folder, len(tasks) * len(settings.paradigms) * settings.protocol.repeat)
     if folder.complete:
         return ProfileResult(folder.path, measured=0, resumed=resumed)
+
+    def open_bench() -> Workbench:  # with the settings as they are when it is called
+        return Workbench(
+            (open_engine or _open_engine)(settings),
+            workspace=settings.agent_workspace(),
+            budget=settings.agent_budget(),
+            tool_call_format=config.tool_call_format,
+            energy=energy_reader(settings.budget),
+            on_note=lambda note: on_progress(ProfileProgress("preflight", "", 1, 1, note=note)),
+        )
+
+    if settings.learning:
+        settings = learn(settings, config, folder.path, open_bench, on_progress)
     if open_engine is None:
         _measure_cold_starts(settings, config, folder, on_progress)
-    engine = (open_engine or _open_engine)(settings)
-    bench = Workbench(
-        engine,
-        workspace=settings.agent_workspace(),
-        budget=settings.agent_budget(),
-        tool_call_format=config.tool_call_format,
-        energy=energy_reader(settings.budget),
-        on_note=lambda note: on_progress(ProfileProgress("preflight", "", 1, 1, note=note)),
-    )
+    bench = open_bench()
     try:
         _warm_up(bench, settings, on_progress)
         with Sampler(

@@ -11,6 +11,7 @@ from edgeagent import __version__
 from edgeagent.agent.formats import tool_format
 from edgeagent.agent.paradigms import DEFAULT_PARADIGMS
 from edgeagent.agent.paradigms.catalog import Catalog
+from edgeagent.agent.paradigms.remembering import SUFFIX, without_memory
 from edgeagent.agent.workspace import catalog_of
 from edgeagent.config.cores import usable_physical_cores
 from edgeagent.config.engine_choice import given_engine
@@ -18,10 +19,12 @@ from edgeagent.config.package import Package
 from edgeagent.config.power import PowerRequest
 from edgeagent.config.protocol import Protocol
 from edgeagent.config.run import Budget, EngineConfig
+from edgeagent.config.suite import TaskSpec
 from edgeagent.config.suites import Suite
 from edgeagent.config.workspace import Workspace
 from edgeagent.errors import ConfigError
 from edgeagent.meter.host.facts import host_record
+from edgeagent.profiling.held_out import memory_protocol, split_tasks
 from edgeagent.record.run import RunConfig
 
 DEFAULT_SEED = 20260419
@@ -30,11 +33,13 @@ DEFAULT_SEED = 20260419
 def check_paradigms(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
     """Return the names if each is a paradigm of the catalog and none is there twice.
 
+    A name may end in `+memory`.
+
     Raises:
         ConfigError: One is unknown or named twice, or there is none.
     """
     found = tuple(names)
-    unknown = [name for name in found if name not in catalog.names]
+    unknown = [name for name in found if without_memory(name) not in catalog.names]
     if unknown or not found:
         raise ConfigError(
             f"There is no paradigm {', '.join(unknown) or 'named'}; choose from "
@@ -62,6 +67,8 @@ class ProfileSettings:
         budget: Limits of one task.
         workspace: What agents may work with beside the documents of the suite.
         tool_call_format: How tools are called, `None`: as the package says.
+        learning: Whether to learn from one half of the tasks and measure the other, with a memory
+            of the run's own for the paradigms that have one.
         out: Run folder, `None` to choose one below `runs/`.
     """
 
@@ -76,15 +83,31 @@ class ProfileSettings:
     budget: Budget = field(default_factory=Budget)
     workspace: Workspace = field(default_factory=Workspace)
     tool_call_format: str | None = None
+    learning: bool = False
     out: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run.
 
         Raises:
-            ConfigError: A paradigm is unknown or named twice, or a file of the workspace is wrong.
+            ConfigError: A paradigm is unknown or named twice, a file of the workspace is wrong, or
+                a memory is asked for and there is none.
         """
         check_paradigms(self.paradigms, catalog_of(self.workspace))
+        remembering = [name for name in self.paradigms if name.endswith(SUFFIX)]
+        if remembering and not self.learning and self.workspace.memory is None:
+            raise ConfigError(f"{remembering[0]} needs a memory; add --memory.")
+        if self.learning and not remembering:
+            raise ConfigError(f"No paradigm has a memory to learn with; name single{SUFFIX}.")
+
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """Return the tasks that are measured.
+
+        Raises:
+            ConfigError: The suite is too small to hold tasks out.
+        """
+        tasks = self.suite.spec.task
+        return split_tasks(tasks, self.seed).held_out if self.learning else tasks
 
     def agent_workspace(self) -> Workspace:
         """Return the workspace with the documents of the suite, if it has any."""
@@ -117,7 +140,8 @@ class ProfileSettings:
             suite_sha256=self.suite.sha256,
             paradigms=self.paradigms,
             repeat=self.protocol.repeat,
-            protocol=self.protocol.model_dump(exclude={"repeat"}),
+            protocol=self.protocol.model_dump(exclude={"repeat"})
+            | (memory_protocol(self.suite.spec.task, self.seed) if self.learning else {}),
             seed=self.seed,
             budget=self.agent_budget().model_dump(),
             tool_call_format=tool_format(self.tool_call_format or manifest.tool_call_format).name,

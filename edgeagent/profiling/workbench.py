@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from edgeagent.agent.memory.recall import Memory
+from edgeagent.agent.memory.store import TraceStore
 from edgeagent.agent.paradigms.protocol import Paradigm
+from edgeagent.agent.paradigms.remembering import Remembering, without_memory
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import EnergyReader, Limits
 from edgeagent.agent.task import Listener, TaskRun
@@ -15,6 +18,7 @@ from edgeagent.agent.workspace import catalog_of
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.config.workspace import Workspace
 from edgeagent.engine.protocol import Engine
+from edgeagent.errors import ConfigError
 from edgeagent.profiling.open_models import ModelOpener
 from edgeagent.record.outcome import Outcome
 from edgeagent.record.spans import EdgeListener
@@ -85,16 +89,30 @@ class Workbench:
             self._toolbox.close()
             raise
         self._paradigms: dict[str, Paradigm] = {}
+        self._memory_file = workspace.memory
+        self._memory: Memory | None = None
 
     def paradigm(self, name: str) -> Paradigm:
-        """Return a paradigm by name.
+        """Return a paradigm by name; one that ends in `+memory` learns from the workspace's.
 
         Raises:
-            ConfigError: There is none of that name.
+            ConfigError: There is none of that name, or no memory.
+            ResourceError: The memory cannot be read.
         """
         if name not in self._paradigms:
-            self._paradigms[name] = self.catalog.make(name, self.runtime)
+            plain = without_memory(name)
+            made = self._paradigms.get(plain) or self.catalog.make(plain, self.runtime)
+            self._paradigms[plain] = made
+            if name != plain:
+                self._paradigms[name] = Remembering(made, self.runtime, self._open_memory(name))
         return self._paradigms[name]
+
+    def _open_memory(self, name: str) -> Memory:
+        if self._memory is None:
+            if self._memory_file is None:
+                raise ConfigError(f"{name} needs a memory; name its file with --memory.")
+            self._memory = Memory(TraceStore(self._memory_file, create=False))
+        return self._memory
 
     def run(
         self,
@@ -114,7 +132,9 @@ class Workbench:
         return self.paradigm(paradigm).run(question, task), task
 
     def close(self) -> None:
-        """Free caches, tools and model."""
+        """Free caches, memory, tools and model."""
+        if self._memory is not None:
+            self._memory.close()
         self.runtime.close()
         self._toolbox.close()
         self.engine.close()
