@@ -33,7 +33,8 @@ def broken_out(outside: str, folder: str, parent: int, too_many_bytes: int) -> l
         "use too much memory": lambda: bytearray(too_many_bytes),
     }
     done = [name for name, attempt in attempts.items() if _works(attempt)]
-    if set(os.environ) - {"LC_CTYPE"}:  # which the interpreter itself sets
+    # The first sets the interpreter itself, the second is how it was started.
+    if set(os.environ) - {"LC_CTYPE", "PYTHONHASHSEED"}:
         done.append("inherit the environment")
     return done
 

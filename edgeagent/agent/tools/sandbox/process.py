@@ -25,8 +25,11 @@ _LOOK_S = 0.02
 """How often the scratch folder is measured where the kernel does not bound it."""
 
 _READ_BYTES = 1 << 16
-_OPTIONS = ("-I", "-S", "-B", "-X", "utf8", "-W", "ignore", "-c")
-"""No environment, no installed packages, nothing written beside modules."""
+_OPTIONS = ("-P", "-s", "-S", "-B", "-X", "utf8", "-W", "ignore", "-c")
+"""No installed packages, no modules of the working directory, nothing written beside modules."""
+
+_ENVIRONMENT = {"PYTHONHASHSEED": "0"}
+"""Nothing of ours; and the same code shall give the same answer."""
 
 _PACKAGE_ROOT = Path(inside.__file__).parents[4]
 _START = (
@@ -100,7 +103,7 @@ def run_confined(code: str, limits: SandboxLimits, layers: Layers) -> Finished:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=scratch,
-                env={},
+                env=_ENVIRONMENT,
                 close_fds=True,
                 start_new_session=True,
             )
