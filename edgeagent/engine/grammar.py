@@ -46,27 +46,50 @@ class GrammarTokenizer:
         except Exception as error:
             raise EngineError(f"The tokenizer cannot be used with grammars: {error}.") from error
         self.vocab_size: int = self.native.vocab_size
-        self._markup = _markup(tokenizer_json)
+        self._added = _added_tokens(tokenizer_json)
 
     def with_markup(self, grammar: str) -> str:
-        """Return a grammar whose literals of markup are the vocabulary's own tokens.
+        """Return a grammar whose markup is made of the vocabulary's own tokens.
 
         `<tool_call>` is one token for a model that was trained with it, and llguidance keeps such
-        tokens apart from text that looks the same.
+        tokens apart from text that looks the same. Where it is a token, a rule whose name begins
+        with `markup_` and that ends with its text gets the token in place of the text::
+
+            markup_open: "<tool_call>"                    markup_open: <[151657]>
+            markup_end[lazy, max_tokens=9]: WORDS "</x>"  markup_end: markup_end_words <[7]>
+                                                          markup_end_words[max_tokens=9]: WORDS
+
+        Where it is text, `max_tokens` is left out: it would cut off before the text, which the
+        terminal in front of it has to do by its own length.
         """
-        for token in self._markup:
-            grammar = grammar.replace(json.dumps(token), token)
-        return grammar
+        return _MARKUP_RULE.sub(self._markup_rule, grammar)
+
+    def _markup_rule(self, rule: re.Match[str]) -> str:
+        name, option_text, terminal, text = rule.groups()
+        options = [option.strip() for option in (option_text or "").split(",") if option.strip()]
+        token_id = self._added.get(json.loads(text))
+        if token_id is None:
+            kept = [option for option in options if not option.startswith("max_tokens")]
+            listed = f"[{', '.join(kept)}]" if kept else ""
+            return f"{name}{listed}: {f'{terminal} ' if terminal else ''}{text}"
+        if not terminal:
+            return f"{name}: <[{token_id}]>"
+        kept = [option for option in options if option != "lazy"]
+        listed = f"[{', '.join(kept)}]" if kept else ""
+        return f"{name}: {name}_words <[{token_id}]>\n{name}_words{listed}: {terminal}"
 
 
-def _markup(tokenizer_json: str) -> tuple[str, ...]:
-    """Return the added tokens that a Lark grammar can name: a word in angle brackets."""
+_MARKUP_RULE = re.compile(
+    r'^(markup_\w+)(?:\[([^\]\n]*)\])?: (?:([A-Z]\w*) )?("(?:[^"\\\n]|\\.)+")$', re.MULTILINE
+)
+
+
+def _added_tokens(tokenizer_json: str) -> dict[str, int]:
+    """Return the tokens that a vocabulary keeps apart from ordinary text, by their text."""
     if tokenizer_json == SINGLE_BYTES:
-        return ()
+        return {}
     added = json.loads(tokenizer_json).get("added_tokens", ())
-    return tuple(
-        token["content"] for token in added if re.fullmatch(r"</?[\w|]+>", token["content"])
-    )
+    return {token["content"]: int(token["id"]) for token in added if token["content"]}
 
 
 class GrammarMatcher:

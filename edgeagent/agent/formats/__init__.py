@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 from edgeagent.agent.formats.compact import CompactFormat
+from edgeagent.agent.formats.gemma import GemmaFormat
 from edgeagent.agent.formats.hermes import HermesFormat
+from edgeagent.agent.formats.llama3_json import Llama3JsonFormat
+from edgeagent.agent.formats.llama3_pythonic import Llama3PythonicFormat
+from edgeagent.agent.formats.mistral import MistralFormat
+from edgeagent.agent.formats.phi4 import Phi4Format
 from edgeagent.agent.formats.plain import PLAIN
 from edgeagent.agent.formats.protocol import ToolFormat
+from edgeagent.agent.formats.smollm3 import SmolLM3Format
+from edgeagent.errors import ConfigError
 
 _FORMATS: dict[str, ToolFormat] = {
-    found.name: found for found in (CompactFormat(), HermesFormat(), PLAIN)
+    found.name: found
+    for found in (
+        CompactFormat(),
+        HermesFormat(),
+        Llama3JsonFormat(),
+        Llama3PythonicFormat(),
+        MistralFormat(),
+        Phi4Format(),
+        GemmaFormat(),
+        SmolLM3Format(),
+        PLAIN,
+    )
 }
-_UNKNOWN = "compact"
-"""Works with every chat template, so it stands in for formats that have no file here yet."""
+
+FORMAT_NAMES = tuple(_FORMATS)
+"""Names of all formats, for `--format`."""
 
 
 def tool_format(name: str) -> ToolFormat:
-    """Return the format of that name, or the compact one for a name without a file here.
+    """Return the format of that name.
 
-    The record of a run says which format was really used.
+    Raises:
+        ConfigError: There is none.
     """
-    return _FORMATS.get(name, _FORMATS[_UNKNOWN])
+    if name not in _FORMATS:
+        raise ConfigError(
+            f"No tool-call format is called {name[:40]!r}; there are {', '.join(FORMAT_NAMES)}."
+        )
+    return _FORMATS[name]

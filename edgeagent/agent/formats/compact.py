@@ -16,7 +16,7 @@ turns. They cost nothing after the first task, because the prefix stays in the K
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from edgeagent.agent.chat.template import Message
@@ -29,7 +29,7 @@ from edgeagent.agent.formats.protocol import (
     Turn,
     TurnRules,
 )
-from edgeagent.agent.formats.schema import json_rule, literal
+from edgeagent.agent.formats.schema import JSON, literal, value_rules
 from edgeagent.agent.tools.protocol import Tool
 
 _THOUGHT, _CALL, _ANSWER, _RESULT = "Thought: ", "Call: ", "Answer: ", "Result: "
@@ -41,6 +41,7 @@ class CompactFormat:
     """See the module."""
 
     name = "compact"
+    markup = tuple(f"\n{keyword}" for keyword in (_THOUGHT, _CALL, _ANSWER, _RESULT))
 
     def prefix(
         self,
@@ -50,15 +51,18 @@ class CompactFormat:
         *,
         thinking: bool = False,
     ) -> Prefix:
-        """Return instructions and examples; tools are described in one line each."""
+        """Return instructions and examples; tools are described in one line each.
+
+        Examples show the arguments too; without any, the line names them.
+        """
         lines = [instructions]
         if tools:
-            lines += ["Tools:", *(f"- {tool.name}: {tool.description}" for tool in tools)]
+            lines += ["Tools:", *(_described(tool, signed=not examples) for tool in tools)]
         messages: list[Message] = [{"role": "system", "content": "\n".join(lines)}]
         del thinking  # its one thought is forced
         for example in examples:
             messages += self.example(example)
-        return Prefix(tuple(messages))
+        return Prefix(tuple(messages), variables={"enable_thinking": False})
 
     def example(self, example: Example) -> tuple[Message, ...]:
         """Return the example with its thoughts."""
@@ -74,7 +78,7 @@ class CompactFormat:
         for index, tool in enumerate(rules.tools):
             ends.append(f"call_{index}")
             lines.append(f"call_{index}: {literal(_calling(tool.name))} args_{index}")
-            lines.append(f"args_{index}: {json_rule(tool.parameters)}")
+            lines += value_rules(f"args_{index}", tool.parameters)
         return "\n".join([f"start: {' | '.join(ends)}", *lines])
 
     def parse(self, text: str) -> Turn:
@@ -109,6 +113,12 @@ class CompactFormat:
         return ({"role": "user", "content": "\n".join(lines)},)
 
 
+def _described(tool: Tool, *, signed: bool) -> str:
+    fields = tool.parameters.get("properties")
+    names = ", ".join(map(str, fields)) if signed and isinstance(fields, Mapping) else ""
+    return f"- {tool.name}{f'({names})' if names else ''}: {tool.description}"
+
+
 def _calling(tool: str) -> str:
     return f"{_THOUGHT}I must use {tool}.\n{_CALL}{tool} "
 
@@ -117,7 +127,7 @@ def _write(opening: str, turn: Turn) -> str:
     if not turn.calls:
         return f"{opening}{turn.answer}"
     call = turn.calls[0]
-    return f"{_calling(call.tool)}{json.dumps(call.arguments)}"
+    return f"{_calling(call.tool)}{JSON.write(call.arguments)}"
 
 
 def _arguments(text: str) -> dict[str, object]:

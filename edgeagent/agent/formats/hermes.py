@@ -1,13 +1,13 @@
 r"""The Hermes format of Qwen2.5 and Qwen3: tools in the template, calls as JSON in tags.
 
-A call is written as the template shows it::
+A call is written as the template shows it, and several ones below one another::
 
     <tool_call>
     {"name": "calculator", "arguments": {"expression": "23 * 47"}}
     </tool_call>
 
 Some models of the family never learned the tags, which are tokens of their own, and write the
-object alone; both are understood. Text before the call is the thought; a turn without a call is
+object alone; both are understood. Words before the calls are a thought; a turn without a call is
 the answer, in the model's own words.
 """
 
@@ -16,113 +16,82 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from edgeagent.agent.chat.template import Message
-from edgeagent.agent.formats.examples import example_messages
-from edgeagent.agent.formats.protocol import (
-    Call,
-    Example,
-    Observation,
-    Prefix,
-    Turn,
-    TurnRules,
+from edgeagent.agent.formats.native import NativeFormat
+from edgeagent.agent.formats.protocol import Call, TurnRules
+from edgeagent.agent.formats.reading import read_calls
+from edgeagent.agent.formats.schema import JSON
+from edgeagent.agent.formats.turn_grammar import (
+    THINK,
+    THOUGHT_END,
+    call_rules,
+    several,
+    text_terminal,
+    turn_grammar,
 )
-from edgeagent.agent.formats.schema import json_rule, literal
-from edgeagent.agent.tools.protocol import Tool, describe
 
-_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
-_TEXT = r"/[^\s<>{\[`](?s:.*)/ & ~/(?s:.*)<\/?tool_call(?s:.*)/"
-"""An answer begins like a sentence, not like code or a call without its tags, and has no tags."""
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 
-class HermesFormat:
+class HermesFormat(NativeFormat):
     """See the module."""
 
     name = "hermes"
-
-    def prefix(
-        self,
-        instructions: str,
-        tools: Sequence[Tool],
-        examples: Sequence[Example],
-        *,
-        thinking: bool = False,
-    ) -> Prefix:
-        """Return the instructions and the examples; the template shows the tools."""
-        messages: list[Message] = [{"role": "system", "content": instructions}]
-        for example in examples:
-            # A model that knows the format needs no example of not using a tool.
-            if example.observations or not tools:
-                messages += self.example(example)
-        return Prefix(
-            tuple(messages),
-            tuple(describe(tool) for tool in tools) or None,
-            {"enable_thinking": thinking},
-        )
-
-    def example(self, example: Example) -> tuple[Message, ...]:
-        """Return the example with its calls in tags."""
-        return example_messages(self, example, _write)
+    markup = (OPEN, CLOSE, "<tool_response>", "</tool_response>", THINK, THOUGHT_END)
+    openings = (OPEN, "{")
 
     def grammar(self, rules: TurnRules) -> str:
-        """Return the grammar of one turn."""
-        # Quotes are left aside: these models answer in their own words.
-        lines = [f"TEXT: {_TEXT}"]
-        calls: list[str] = []
-        for index, tool in enumerate(rules.tools):
-            calls += [f"tagged_{index}", f"call_{index}"]
-            opening = f'{{"name": {json.dumps(tool.name)}, "arguments": '
-            lines.append(
-                f'tagged_{index}: {literal(_OPEN)} "\\n" call_{index} "\\n" {literal(_CLOSE)}'
-            )
-            lines.append(f'call_{index}: {literal(opening)} args_{index} "}}"')
-            lines.append(f"args_{index}: {json_rule(tool.parameters)}")
-        if not calls:
-            start = "TEXT"
-        elif rules.may_answer:
-            start = f"TEXT | {' | '.join(calls)}"
-        else:
-            start = " | ".join(calls)
-        return "\n".join([f"start: {start}", *lines])
+        """Return the grammar of one turn; quotes are left aside."""
+        lines = [
+            *call_rules(rules, lambda name: (f'{{"name": {json.dumps(name)}, "arguments": ', "}")),
+            r'tagged: markup_open "\n" call "\n" markup_close',
+            f'markup_open: "{OPEN}"',
+            f'markup_close: "{CLOSE}"',
+            f'markup_lead[lazy]: LEAD "{OPEN}"',
+            f"LEAD: /[^\\s<>{{}}\\[`](?s:.{{0,{max(rules.lead_chars - 1, 0)}}})/",
+        ]
+        led = r'markup_lead "\n" call "\n" markup_close'
+        more = several(rules, "tagged", "\n").removeprefix("tagged")
+        return turn_grammar(
+            rules,
+            [several(rules, "tagged", "\n"), *self._untagged(rules)],
+            lines,
+            # An answer begins like a sentence, not like code or a call without its tags.
+            text=text_terminal("<>{[`", (OPEN, CLOSE, THINK, THOUGHT_END)),
+            lead=led + more,
+        )
 
-    def parse(self, text: str) -> Turn:
-        """Take a turn apart."""
-        thought, tag, rest = text.partition(_OPEN)
-        body, closing, _ = rest.partition(_CLOSE)
-        if not tag:
-            if not text.lstrip().startswith("{"):
-                return Turn(answer=text.strip())
-            thought, body = "", text
-        elif not closing:
+    def _untagged(self, rules: TurnRules) -> list[str]:
+        return [several(rules, "call", "\n")]
+
+    def write(self, calls: Sequence[Call]) -> str:
+        """Return the calls in tags."""
+        return "\n".join(
+            f"{OPEN}\n{JSON.write({'name': call.tool, 'arguments': call.arguments})}\n{CLOSE}"
+            for call in calls
+        )
+
+    def _calls_begin(self, text: str) -> int | None:
+        at = text.find(OPEN)
+        return super()._calls_begin(text) if at < 0 else at
+
+    def read(self, text: str) -> tuple[Call, ...]:
+        """Return the calls in tags, or without any."""
+        if not text.startswith(OPEN):
+            return read_calls(text)
+        calls: list[Call] = []
+        for part in text.split(OPEN)[1:]:
+            body, closing, _ = part.partition(CLOSE)
+            if closing:
+                calls += read_calls(body)
+        if not calls:
             raise ValueError("the tool call is not closed")
-        call = json.loads(body)
-        if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict):
-            raise ValueError("the tool call is not an object with arguments")
-        return Turn(thought.strip(), calls=(Call(str(call.get("name")), call["arguments"]),))
+        return tuple(calls)
 
     def answer_part(self, text: str) -> str:
-        """Return all of a text that is not a call: the grammar has either."""
-        return "" if text.startswith((_OPEN[0], "{")) else text
-
-    def question(self, text: str) -> Message:
-        """Return the question as it is."""
-        return {"role": "user", "content": text}
-
-    def reply(self, text: str) -> Message:
-        """Return the turn as it is: it already is what the template would write for the call."""
-        return {"role": "assistant", "content": text}
-
-    def observations(self, found: Sequence[Observation], question: str = "") -> tuple[Message, ...]:
-        """Return the results in the template's tool role, the last with a reminder."""
-        texts = [observation.text for observation in found]
-        if question:
-            texts[-1] = f"{texts[-1]}\n{question}"
-        return tuple({"role": "tool", "content": text} for text in texts)
-
-
-def _write(turn: Turn) -> str:
-    if not turn.calls:
-        return turn.answer
-    return "\n".join(
-        f"{_OPEN}\n{json.dumps({'name': call.tool, 'arguments': call.arguments})}\n{_CLOSE}"
-        for call in turn.calls
-    )
+        """Return all of a turn up to the first tag that is not a thinking section."""
+        shown = super().answer_part(text).partition(OPEN)[0]
+        # The tag itself comes in pieces where it is not a token of the vocabulary.
+        for length in range(len(OPEN) - 1, 0, -1):
+            if shown.endswith(OPEN[:length]):
+                return shown[:-length]
+        return shown

@@ -7,19 +7,26 @@ one gets without a native format, and so the reading is as generous as it can be
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.formats.examples import example_messages
 from edgeagent.agent.formats.protocol import (
-    Call,
     Example,
     Observation,
     Prefix,
     Turn,
     TurnRules,
 )
-from edgeagent.agent.formats.schema import json_rule
+from edgeagent.agent.formats.reading import read_calls
+from edgeagent.agent.formats.schema import JSON
+from edgeagent.agent.formats.turn_grammar import (
+    call_rules,
+    several,
+    text_terminal,
+    turn_grammar,
+)
 from edgeagent.agent.tools.protocol import Tool
 
 _HOW = (
@@ -32,6 +39,7 @@ class PlainFormat:
     """See the module."""
 
     name = "plain"
+    markup: tuple[str, ...] = ()
 
     def prefix(
         self,
@@ -49,7 +57,7 @@ class PlainFormat:
         messages: list[Message] = [{"role": "system", "content": "\n".join(lines)}]
         for example in examples:
             messages += self.example(example)
-        return Prefix(tuple(messages))
+        return Prefix(tuple(messages), variables={"enable_thinking": False})
 
     def example(self, example: Example) -> tuple[Message, ...]:
         """Return the example with its calls as JSON lists."""
@@ -57,37 +65,29 @@ class PlainFormat:
 
     def grammar(self, rules: TurnRules) -> str:
         """Return a grammar of a JSON list of calls, or a text that does not begin like one."""
-        names = [f"call_{index}" for index, _ in enumerate(rules.tools)]
-        lines = [r"text: /[^\s\[{`](?s:.*)/"]
-        for index, tool in enumerate(rules.tools):
-            opening = json.dumps(f'{{"name": {json.dumps(tool.name)}, "arguments": ')
-            lines += [
-                f'call_{index}: {opening} args_{index} "}}"',
-                f"args_{index}: {json_rule(tool.parameters)}",
-            ]
-        ends = ["text"] if rules.may_answer or not names else []
-        if names:
-            lines.append(f"call: {' | '.join(names)}")
-            more = f'(", " call){{0,{rules.max_calls - 1}}}' if rules.max_calls > 1 else ""
-            lines.append(f'calls: "[" call {more} "]"')
-            ends.append("calls")
-        return "\n".join([f"start: {' | '.join(ends)}", *lines])
+        lines = call_rules(
+            rules, lambda name: (f'{{"name": {json.dumps(name)}, "arguments": ', "}")
+        )
+        calls = f'"[" {several(rules, "call", ", ")} "]"'
+        return turn_grammar(rules, [calls], lines, text=text_terminal("[{`"))
 
     def parse(self, text: str) -> Turn:
-        """Take a turn apart: JSON of calls, in a code block or not, or words."""
-        body = _unfenced(text.strip())
-        if not body.startswith(("[", "{")):
-            return Turn(answer=text.strip())
-        try:
-            value = json.loads(body)
-        except ValueError as error:
-            raise ValueError(f"the calls are not JSON ({error})") from error
-        items = value if isinstance(value, list) else [value]
-        return Turn(calls=tuple(map(_call, items)))
+        """Take a turn apart: calls as JSON, in a code block or not, words around them, or words.
+
+        JSON that describes no call belongs to an answer, unless the whole turn is JSON.
+        """
+        body = text.strip()
+        for found in _candidates(body):
+            try:
+                return Turn(body[: body.find(found)].strip(" \n`"), calls=read_calls(found))
+            except ValueError as error:
+                if found == body or body.startswith("```"):
+                    raise ValueError(f"the calls cannot be read: {error}") from error
+        return Turn(answer=body)
 
     def answer_part(self, text: str) -> str:
         """Return all of a text that is not JSON."""
-        return "" if text.lstrip().startswith(("[", "{", "`")) else text
+        return "" if text.lstrip().startswith(("[", "{", "`", "<")) else text
 
     def question(self, text: str) -> Message:
         """Return the question as it is."""
@@ -118,22 +118,22 @@ def _described(tool: Tool) -> str:
     )
 
 
-def _unfenced(text: str) -> str:
-    """Return what stands in a code block, or the text."""
-    if not text.startswith("```"):
-        return text
-    _, _, rest = text.partition("\n")
-    body, _, _ = rest.partition("```")
-    return body.strip()
+_FENCED = re.compile(r"```\w*\s*(.*?)(?:```|\Z)", re.DOTALL)
+_TAGGED = re.compile(r"<tool_call>\s*(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+_BARE = re.compile(r"\[\s*\{|\{\s*\"", re.DOTALL)
 
 
-def _call(item: object) -> Call:
-    if not isinstance(item, dict) or not isinstance(item.get("arguments"), dict):
-        raise ValueError("a call is not an object with arguments")
-    return Call(str(item.get("name")), item["arguments"])
+def _candidates(body: str) -> list[str]:
+    """Return the parts of a turn that may be calls, the likeliest first."""
+    if body.startswith(("[", "{")):
+        return [body]
+    found = [match.group(1).strip() for match in _FENCED.finditer(body)]
+    found += ["\n".join(match.group(1) for match in _TAGGED.finditer(body))]
+    found += [body[match.start() :] for match in _BARE.finditer(body)][:4]
+    return [text for text in found if text.startswith(("[", "{"))]
 
 
 def _write(turn: Turn) -> str:
     if not turn.calls:
         return turn.answer
-    return json.dumps([{"name": call.tool, "arguments": call.arguments} for call in turn.calls])
+    return JSON.write([{"name": call.tool, "arguments": call.arguments} for call in turn.calls])

@@ -93,6 +93,9 @@ class TurnRules:
         quotes: Sentences of the last result. A format for models that garble what they read lets
             the answer be one of them; others leave it in the model's own words.
         max_thinking_tokens: Longest thinking section, 0 for none.
+        lead_chars: Most characters of words before calls in the same turn, 0 for none. Such words
+            cannot be told from an answer before the call comes, so whoever streams answers shows
+            them only behind `held_back`.
     """
 
     tools: tuple[Tool | Offer, ...] = ()
@@ -101,6 +104,7 @@ class TurnRules:
     has_result: bool = False
     quotes: tuple[str, ...] = ()
     max_thinking_tokens: int = 0
+    lead_chars: int = 0
 
 
 class ToolFormat(Protocol):
@@ -109,6 +113,11 @@ class ToolFormat(Protocol):
     @property
     def name(self) -> str:
         """As recipes name it."""
+        ...
+
+    @property
+    def markup(self) -> tuple[str, ...]:
+        """Texts that mean something in this format; text from outside must not contain them."""
         ...
 
     def prefix(
