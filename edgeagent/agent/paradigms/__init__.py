@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from edgeagent.agent.paradigms.base import Base
 from edgeagent.agent.paradigms.multi import Multi
+from edgeagent.agent.paradigms.plan import Plan
 from edgeagent.agent.paradigms.protocol import Paradigm
 from edgeagent.agent.paradigms.single import Single
 from edgeagent.agent.runtime import Runtime
@@ -15,6 +16,7 @@ _PARADIGMS: dict[str, Callable[[Runtime], Paradigm]] = {
     Base.name: Base,
     Single.name: Single,
     Multi.name: Multi,
+    Plan.name: Plan,
 }
 
 PARADIGM_NAMES = tuple(_PARADIGMS)
