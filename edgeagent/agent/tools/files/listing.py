@@ -14,7 +14,7 @@ PAGE_FILES = 40
 
 _ASKS_FOR_FILES = re.compile(
     r"\b(?:list|show|name|which|what|how many|all|any|count)"
-    r"(?: (?:me|us|of|all|the|my|our|your|these|those|there|are|in|other|local|text)){0,5}"
+    r"(?: (?:me|us|of|all|the|my|our|your|these|those|there|is|are|in|other|local|text)){0,5}"
     r" (?:files|documents|folders|folder|directory|directories)\b",
     re.IGNORECASE,
 )
