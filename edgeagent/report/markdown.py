@@ -15,8 +15,14 @@ from edgeagent.report.energy.rows import (
     total_rows,
 )
 from edgeagent.report.model import Summary
+from edgeagent.report.quality.rows import (
+    category_detail_rows,
+    failure_rows,
+    study_notes,
+    study_rows,
+)
 from edgeagent.report.row import Row
-from edgeagent.report.table import category_rows, memory_table, tradeoff_rows
+from edgeagent.report.table import memory_table, tradeoff_rows
 
 PICTURE_NAME = "tradeoff.svg"
 
@@ -39,7 +45,10 @@ def tradeoff_markdown(summary: Summary) -> str:
         "means that the interval contains 0 or that too few tasks differ. Definitions: "
         "`docs/metrics.md` of edgeagent.",
         "## Solved by category",
-        _rows("Category", paradigms, category_rows(summary)),
+        _rows("Category", paradigms, category_detail_rows(summary)),
+        *_study(summary, paradigms),
+        "## Completion and failures",
+        _rows("Task runs", paradigms, failure_rows(summary)),
         *_energy(summary, paradigms),
         *_memory(summary, paradigms),
         *_conditions(summary),
@@ -53,6 +62,15 @@ def tradeoff_markdown(summary: Summary) -> str:
         else "None was recorded.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _study(summary: Summary, paradigms: Sequence[str]) -> Iterable[str]:
+    """Yield the study's measures; nothing for a single category or paradigm."""
+    rows = study_rows(summary)
+    if rows:
+        yield "## Relative to the base model"
+        yield _rows("Over categories", paradigms, rows)
+        yield from map(_escape, study_notes(summary))
 
 
 def _energy(summary: Summary, paradigms: Sequence[str]) -> Iterable[str]:

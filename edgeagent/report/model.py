@@ -11,13 +11,16 @@ from edgeagent.report.conditions.model import RunConditions
 from edgeagent.report.energy.model import Energy, EstimatedEnergy, TotalEnergy
 from edgeagent.report.interval import Difference, Interval, Spread, Verdict
 from edgeagent.report.memory import MemoryDetail
+from edgeagent.report.quality.model import CallsPerTask, CategoryResult, RelativeQuality
 
-SUMMARY_SCHEMA_VERSION = 2
-"""2: energy of several totals, gross and net, per phase and agent. Fields that version 1 had mean
+SUMMARY_SCHEMA_VERSION = 3
+"""3: quality relative to the base model, categories with intervals, calls.
+2: energy of several totals, gross and net, per phase and agent. Fields that version 1 had mean
 the same, those that it had not are empty; `energy_j_per_task` and `energy_j_failed` may be null."""
 
 __all__ = [
     "SUMMARY_SCHEMA_VERSION",
+    "CallsPerTask",
     "CategoryResult",
     "ColdStart",
     "Difference",
@@ -29,6 +32,7 @@ __all__ = [
     "ParadigmSummary",
     "PhaseSeconds",
     "Recommendation",
+    "RelativeQuality",
     "Repetitions",
     "RunConditions",
     "Spread",
@@ -37,13 +41,6 @@ __all__ = [
     "TotalEnergy",
     "Verdict",
 ]
-
-
-class CategoryResult(Record):
-    """Solved and attempted task runs of one category."""
-
-    solved: int
-    attempts: int
 
 
 class PhaseSeconds(Record):
@@ -63,6 +60,7 @@ class TokensPerTask(Record):
     prefilled: float
     out: float
     forced: float
+    decoded: float
 
 
 class Memory(Record):
@@ -122,9 +120,15 @@ class ParadigmSummary(Record):
         solved_rate: Mean over tasks of the share of solved repetitions.
         solved_interval: 95 % Wilson interval of `solved_rate` over tasks.
         completed_rate: Share of task runs with an answer, the fallback's included.
+        completed_interval: 95 % Wilson interval over tasks.
         completed_unaided_rate: Share of task runs answered without the fallback.
+        completed_unaided_interval: 95 % Wilson interval over tasks.
         failure_modes: Number of task runs per failure mode, most frequent first.
+        wrong: Task runs that were completed without fallback and not solved.
         categories: Results per category.
+        relative_quality: Normalized relative quality (NRQ), `None` without a reference or with
+            fewer than two paradigms or categories.
+        composite_z: Composite Z-score, `None` with fewer than two paradigms or categories.
         e2e_s: Seconds of a task run.
         e2e_s_per_solved_task: All seconds over solved task runs, `None` if none was solved.
         ttft_s: Time to first token.
@@ -135,6 +139,7 @@ class ParadigmSummary(Record):
         tokens_per_task: Mean tokens per task run.
         turns_per_task: Mean model turns, the fallback's included.
         tool_calls_per_task: Mean number of tools run.
+        calls_per_task: Mean numbers of calls, those of functions that are not run included.
         repetitions: How well repetitions agree.
         memory: Peak resident memory.
         memory_detail: Memory by phase and by kind, predicted and measured; `None` where it was not
@@ -154,9 +159,14 @@ class ParadigmSummary(Record):
     solved_rate: float
     solved_interval: Interval | None
     completed_rate: float
+    completed_interval: Interval | None
     completed_unaided_rate: float
+    completed_unaided_interval: Interval | None
     failure_modes: dict[str, int]
+    wrong: int
     categories: dict[str, CategoryResult]
+    relative_quality: RelativeQuality | None
+    composite_z: float | None
     e2e_s: Spread
     e2e_s_per_solved_task: float | None
     ttft_s: Spread | None
@@ -167,6 +177,7 @@ class ParadigmSummary(Record):
     tokens_per_task: TokensPerTask
     turns_per_task: float
     tool_calls_per_task: float
+    calls_per_task: CallsPerTask
     repetitions: Repetitions | None = None
     memory: Memory
     memory_detail: MemoryDetail | None = None

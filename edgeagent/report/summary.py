@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from edgeagent.clock import to_seconds
-from edgeagent.record.repetitions import Timing, repetition_intervals
-from edgeagent.record.run import ColdRecord, RunConfig
+from edgeagent.record.run import ColdRecord, RunConfig, TaskRecord
+from edgeagent.report.averages import phases_s, repetitions, tokens_per_task
 from edgeagent.report.conditions import run_conditions
 from edgeagent.report.energy.estimates import estimates_of
 from edgeagent.report.energy.note import energy_note
@@ -16,19 +16,24 @@ from edgeagent.report.load import Run
 from edgeagent.report.memory import gpu_peak_bytes, memory_detail
 from edgeagent.report.metrics import TaskMetrics, pooled, task_metrics
 from edgeagent.report.model import (
-    CategoryResult,
     ColdStart,
     Difference,
     Energy,
     EstimatedEnergy,
     Memory,
     ParadigmSummary,
-    PhaseSeconds,
-    Repetitions,
+    RelativeQuality,
     RunConditions,
     Summary,
-    TokensPerTask,
 )
+from edgeagent.report.quality.outcomes import (
+    calls_per_task,
+    category_results,
+    completion,
+    failure_modes,
+    solved_by_category,
+)
+from edgeagent.report.quality.study import composite_z, relative_quality
 from edgeagent.report.recommend import recommend
 from edgeagent.report.stats import paired_difference, spread, wilson_interval
 
@@ -59,6 +64,12 @@ def summarize(run: Run) -> Summary:
     reference = REFERENCE if REFERENCE in measured else None
     seed = run.config.seed
     energy, estimates = energy_of_run(run), estimates_of(run)
+    by_category = {
+        name: solved_by_category(metrics.task for metrics in group)
+        for name, group in measured.items()
+    }
+    composite = composite_z(by_category)
+    base = by_category[reference] if reference is not None and len(measured) > 1 else {}
     paradigms = tuple(
         _summarize_paradigm(
             name,
@@ -67,6 +78,12 @@ def summarize(run: Run) -> Summary:
             energy=energy.of_paradigm(name),
             estimate=estimates.get(name),
             differences=_differences(name, measured, energy, reference, seed),
+            reference=_tasks(measured[reference])
+            if reference is not None and name != reference
+            else None,
+            relative=relative_quality(by_category[name], base, seed),
+            composite=composite.get(name),
+            seed=seed,
         )
         for name, group in measured.items()
     )
@@ -132,11 +149,15 @@ def _summarize_paradigm(
     energy: Sequence[Energy],
     estimate: EstimatedEnergy | None,
     differences: dict[str, Difference],
+    reference: Sequence[TaskRecord] | None,
+    relative: RelativeQuality | None,
+    composite: float | None,
+    seed: int,
 ) -> ParadigmSummary:
-    attempts = len(group)
+    attempts, tasks = len(group), _tasks(group)
     solved = sum(metrics.task.solved for metrics in group)
     rates = by_task(group, _COMPARED["solved_rate"][0])
-    outcomes = [metrics.task.outcome for metrics in group]
+    completed, unaided = completion(tasks)
     e2e_s = spread([metrics.e2e_s for metrics in group])
     ttft_s = [metrics.ttft_s for metrics in group if metrics.ttft_s is not None]
     return ParadigmSummary(
@@ -146,25 +167,27 @@ def _summarize_paradigm(
         solved=solved,
         solved_rate=sum(rates.values()) / len(rates),
         solved_interval=wilson_interval(sum(rates.values()), len(rates)),
-        completed_rate=sum(outcome.completed for outcome in outcomes) / attempts,
-        completed_unaided_rate=sum(outcome.completed_unaided for outcome in outcomes) / attempts,
-        failure_modes=dict(
-            Counter(
-                outcome.failure.value for outcome in outcomes if outcome.failure is not None
-            ).most_common()
-        ),
-        categories=_categories(group),
+        completed_rate=completed.rate,
+        completed_interval=completed.interval,
+        completed_unaided_rate=unaided.rate,
+        completed_unaided_interval=unaided.interval,
+        failure_modes=failure_modes(tasks),
+        wrong=sum(task.outcome.completed_unaided and not task.solved for task in tasks),
+        categories=category_results(tasks, reference, seed),
+        relative_quality=relative,
+        composite_z=composite,
         e2e_s=e2e_s,
         e2e_s_per_solved_task=e2e_s.mean * attempts / solved if solved else None,
         ttft_s=spread(ttft_s) if ttft_s else None,
         tpot_s=pooled([metrics.tpot_s for metrics in group]),
         prefill_tok_per_s=pooled([metrics.prefill_tok_per_s for metrics in group]),
         decode_tok_per_s=pooled([metrics.decode_tok_per_s for metrics in group]),
-        phases_s=_phases(group),
-        tokens_per_task=_tokens(group),
-        turns_per_task=sum(outcome.turns for outcome in outcomes) / attempts,
+        phases_s=phases_s(group),
+        tokens_per_task=tokens_per_task(group),
+        turns_per_task=sum(task.outcome.turns for task in tasks) / attempts,
         tool_calls_per_task=sum(metrics.tool_calls for metrics in group) / attempts,
-        repetitions=_repetitions(group),
+        calls_per_task=calls_per_task(tasks),
+        repetitions=repetitions(group),
         memory=_memory(group, cold),
         memory_detail=None if cold is None else memory_detail(cold),
         cold_start=_cold_start(cold),
@@ -173,6 +196,10 @@ def _summarize_paradigm(
         energy_estimate=estimate,
         differences=differences,
     )
+
+
+def _tasks(group: Sequence[TaskMetrics]) -> list[TaskRecord]:
+    return [metrics.task for metrics in group]
 
 
 def _memory(group: Sequence[TaskMetrics], cold: ColdRecord | None) -> Memory:
@@ -197,16 +224,6 @@ def _conditions(run: Run) -> RunConditions | None:
     return run_conditions(run.conditions, run.sessions, run.tasks) if run.conditions else None
 
 
-def _repetitions(group: Sequence[TaskMetrics]) -> Repetitions | None:
-    timings = (Timing(m.task.task_id, m.task.paradigm, m.task.repetition, m.e2e_s) for m in group)
-    found = next(iter(repetition_intervals(timings).values()), None)
-    return (
-        None
-        if found is None
-        else Repetitions(count=found.repetitions, half_width_s=found.half_width_s)
-    )
-
-
 def _cold_start(cold: ColdRecord | None) -> ColdStart | None:
     if cold is None:
         return None
@@ -214,40 +231,6 @@ def _cold_start(cold: ColdRecord | None) -> ColdStart | None:
         load_s=to_seconds(cold.load_ns),
         warm_up_s=to_seconds(cold.warm_up_ns),
         prefix_tokens=cold.prefix_tokens,
-    )
-
-
-def _categories(group: Sequence[TaskMetrics]) -> dict[str, CategoryResult]:
-    attempts = Counter(metrics.task.category for metrics in group)
-    solved = Counter(metrics.task.category for metrics in group if metrics.task.solved)
-    return {
-        category: CategoryResult(solved=solved[category], attempts=attempts[category])
-        for category in sorted(attempts)
-    }
-
-
-def _phases(group: Sequence[TaskMetrics]) -> PhaseSeconds:
-    def mean_s(part: Callable[[TaskMetrics], int]) -> float:
-        return to_seconds(sum(part(metrics) for metrics in group)) / len(group)
-
-    return PhaseSeconds(
-        prefill=mean_s(lambda metrics: metrics.phases.prefill_ns),
-        decode=mean_s(lambda metrics: metrics.phases.decode_ns),
-        tool=mean_s(lambda metrics: metrics.phases.tool_ns),
-        overhead=mean_s(lambda metrics: metrics.phases.overhead_ns),
-    )
-
-
-def _tokens(group: Sequence[TaskMetrics]) -> TokensPerTask:
-    def mean(part: Callable[[TaskMetrics], int]) -> float:
-        return sum(part(metrics) for metrics in group) / len(group)
-
-    return TokensPerTask(
-        tokens_in=mean(lambda metrics: metrics.tokens.tokens_in),
-        cached=mean(lambda metrics: metrics.tokens.cached),
-        prefilled=mean(lambda metrics: metrics.tokens.prefilled),
-        out=mean(lambda metrics: metrics.tokens.out),
-        forced=mean(lambda metrics: metrics.tokens.forced),
     )
 
 

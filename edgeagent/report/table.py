@@ -8,6 +8,7 @@ from edgeagent.report import format as fmt
 from edgeagent.report.energy.rows import estimate, joules, net, per_solved
 from edgeagent.report.memory import memory_rows
 from edgeagent.report.model import ParadigmSummary, Summary
+from edgeagent.report.quality.rows import composite_z, relative_quality
 from edgeagent.report.row import NONE, Row
 
 
@@ -27,6 +28,10 @@ def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
     add("Solved", lambda p: f"{p.solved}/{p.attempts} ({fmt.percent(p.solved_rate)})")
     add("  95 % interval", lambda p: fmt.percent_interval(p.solved_interval))
     add_difference(versus, "solved_rate", "points", 100)
+    if any(p.relative_quality is not None for p in summary.paradigms):
+        add("Relative quality (NRQ)", relative_quality)
+    if any(p.composite_z is not None for p in summary.paradigms):
+        add("Composite Z-score", composite_z)
     add("Completed", lambda p: fmt.percent(p.completed_rate))
     add("  without fallback", lambda p: fmt.percent(p.completed_unaided_rate))
     add("Time per task", lambda p: fmt.seconds(p.e2e_s.mean), section=True)
@@ -46,40 +51,16 @@ def tradeoff_rows(summary: Summary) -> tuple[Row, ...]:
     add("  prefilled", lambda p: fmt.number(p.tokens_per_task.prefilled))
     add("Tokens out per task", lambda p: fmt.number(p.tokens_per_task.out))
     add("  forced", lambda p: fmt.number(p.tokens_per_task.forced))
+    add("  decoded", lambda p: fmt.number(p.tokens_per_task.decoded))
     add_difference(f"In and out{versus[1:]}", "tokens", "tokens")
     add("Model turns per task", lambda p: fmt.number(p.turns_per_task))
     add("Tool calls per task", lambda p: fmt.number(p.tool_calls_per_task))
-    alone = any(p.memory.alone for p in summary.paradigms)
-    label = "Peak RSS, alone" if alone else "Peak RSS, all loaded"
-    add(label, lambda p: fmt.megabytes(p.memory.rss_peak_bytes), section=True)
-    if any(p.memory.rss_anon_peak_bytes is not None for p in summary.paradigms):
-        add("  anonymous", lambda p: fmt.megabytes(p.memory.rss_anon_peak_bytes))
-        add("  file-backed", lambda p: fmt.megabytes(p.memory.rss_file_peak_bytes))
-    if alone:
-        add("  KV caches, computed", lambda p: fmt.megabytes(p.memory.kv_cache_bytes))
-    if any(p.memory_detail and p.memory_detail.predicted for p in summary.paradigms):
-        add("  predicted", _predicted)
-    if any(p.cold_start is not None for p in summary.paradigms):
-        add("Load", lambda p: fmt.seconds(p.cold_start.load_s if p.cold_start else None))
-        add("Prefixes, once", _prefixes)
+    if any(p.calls_per_task.failed for p in summary.paradigms):
+        add("  failed or refused", lambda p: fmt.number(p.calls_per_task.failed))
+    rows += _memory_rows(summary)
     rows += _energy_rows(summary, versus)
     add("Failures", _failures, section=True)
     return tuple(rows)
-
-
-def category_rows(summary: Summary) -> tuple[Row, ...]:
-    """Return solved and attempted task runs per category."""
-    names = sorted({name for paradigm in summary.paradigms for name in paradigm.categories})
-    return tuple(
-        Row(
-            fmt.plain(name),
-            tuple(
-                f"{found.solved}/{found.attempts}" if (found := p.categories.get(name)) else NONE
-                for p in summary.paradigms
-            ),
-        )
-        for name in names
-    )
 
 
 def _quartiles(paradigm: ParadigmSummary) -> str:
@@ -125,6 +106,30 @@ def _prefixes(paradigm: ParadigmSummary) -> str:
 
 def _per_solved(paradigm: ParadigmSummary, value_s: float | None) -> str:
     return fmt.seconds(value_s) if paradigm.solved else "none solved"
+
+
+def _memory_rows(summary: Summary) -> list[Row]:
+    """Return the few memory figures of the trade-off, and what a cold start costs."""
+    rows: list[Row] = []
+
+    def add(label: str, cell: Callable[[ParadigmSummary], str], *, section: bool = False) -> None:
+        cells = tuple(cell(paradigm) for paradigm in summary.paradigms)
+        rows.append(Row(label, cells, section))
+
+    alone = any(p.memory.alone for p in summary.paradigms)
+    label = "Peak RSS, alone" if alone else "Peak RSS, all loaded"
+    add(label, lambda p: fmt.megabytes(p.memory.rss_peak_bytes), section=True)
+    if any(p.memory.rss_anon_peak_bytes is not None for p in summary.paradigms):
+        add("  anonymous", lambda p: fmt.megabytes(p.memory.rss_anon_peak_bytes))
+        add("  file-backed", lambda p: fmt.megabytes(p.memory.rss_file_peak_bytes))
+    if alone:
+        add("  KV caches, computed", lambda p: fmt.megabytes(p.memory.kv_cache_bytes))
+    if any(p.memory_detail and p.memory_detail.predicted for p in summary.paradigms):
+        add("  predicted", _predicted)
+    if any(p.cold_start is not None for p in summary.paradigms):
+        add("Load", lambda p: fmt.seconds(p.cold_start.load_s if p.cold_start else None))
+        add("Prefixes, once", _prefixes)
+    return rows
 
 
 def _energy_rows(summary: Summary, versus: str) -> list[Row]:

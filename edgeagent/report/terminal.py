@@ -12,8 +12,9 @@ from edgeagent.report.energy.rows import (
     sum_sentence,
 )
 from edgeagent.report.model import Summary
+from edgeagent.report.quality.rows import category_rows, study_notes
 from edgeagent.report.row import Row
-from edgeagent.report.table import category_rows, tradeoff_rows
+from edgeagent.report.table import tradeoff_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +66,7 @@ def print_summary(summary: Summary, console: Console) -> None:
         summary.energy_note,
         *hole_sentences(summary.energy_totals),
         *(mark.sentence for mark in (summary.conditions.marks if summary.conditions else ())),
+        *study_notes(summary),
         *summary.notes,
     ):
         if note:

@@ -72,7 +72,9 @@ def test_markdown_says_where_the_figures_are_from(summary: Summary) -> None:
     assert "| Per paradigm | base | single | multi |\n| --- | --- | --- | --- |\n" in text
     assert "| Solved | 3/20 (15 %) | 15/20 (75 %) | 12/20 (60 %) |" in text
     assert "better: +60.0 points (+" in text
-    assert "| arithmetic | 3/20 | 15/20 | 12/20 |" in text
+    assert "| arithmetic | 3/20, 15 % (5\N{EN DASH}36 %) | 15/20, 75 % (" in text
+    assert "## Relative to the base model" not in text  # there is one category
+    assert "| Protocol violation |" in text
     assert "| \N{EN SPACE}95 % interval |" in text
     assert "protocol_violation 1" in text
     assert "| Energy per task | not measured | not measured | not measured |" in text
@@ -122,7 +124,7 @@ def test_report_is_written_beside_the_data_and_again(folder: Path) -> None:
         "tradeoff.svg",
     ]
     data = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    assert data["schema_version"] == 2
+    assert data["schema_version"] == 3
     assert data["paradigms"][1]["solved"] == 15
     assert Summary.model_validate(data) == first
 
