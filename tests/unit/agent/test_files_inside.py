@@ -6,7 +6,6 @@ import os
 import socket
 import string
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -227,36 +226,6 @@ def test_what_is_exchanged_between_check_and_opening_is_not_opened(
     with pytest.raises(ToolError):
         read(folder, "notes/trip.md")
     assert done
-
-
-def test_a_race_is_never_won(tmp_path: Path) -> None:
-    """A thread exchanges a folder for a link to the secret's as fast as it can."""
-    folder = make_folder(tmp_path)
-    (folder.parent / "trip.md").write_bytes(SECRET)
-    link(folder / "probe", folder)
-    stop = threading.Event()
-    notes, away = folder / "notes", folder / "away"
-
-    def exchange() -> None:
-        while not stop.is_set():
-            notes.rename(away)
-            notes.symlink_to(folder.parent)
-            notes.unlink()
-            away.rename(notes)
-
-    thread = threading.Thread(target=exchange)
-    thread.start()
-    outcomes = set()
-    try:
-        for _ in range(1500):
-            try:
-                outcomes.add(read(folder, "notes/trip.md"))
-            except ToolError as error:
-                outcomes.add(str(error).encode())
-    finally:
-        stop.set()
-        thread.join()
-    assert SECRET not in outcomes
 
 
 PARTS = st.sampled_from(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Sequence
@@ -13,14 +12,14 @@ from typing import BinaryIO
 
 from edgeagent.agent.tools.files.inside import name_parts, open_inside
 from edgeagent.agent.tools.files.walk import walk
-from edgeagent.agent.tools.plain import is_plain_name
+from edgeagent.agent.tools.plain import is_plain_name, one_line
 from edgeagent.errors import ConfigError, ToolError
 
 MAX_LISTED = 20_000
 _FRESH_S = 2.0
 """A turn asks for the names several times; nobody misses a file that is two seconds old."""
 
-_NAME = re.compile(r"\w[\w -]{0,31}")
+_MAX_NAME_CHARS = 64
 _NO_FILES = tuple(map(Path, ("/proc", "/sys", "/dev")))
 """What looks like files there is the system: reading it can block, change things, tell secrets."""
 
@@ -86,19 +85,20 @@ class Roots:
         """Check the folders.
 
         Raises:
-            ConfigError: There is none, one is not a folder, or two have the same name.
+            ConfigError: There is none, one is not a folder, or agents could not name one of
+                several.
         """
         if not roots:
             raise ConfigError("Name at least one folder that files may be read from.")
         known: set[str] = set()
         for root in roots:
-            if not _NAME.fullmatch(root.name) or root.name.casefold() in known:
+            _check_folder(root.path)
+            if len(roots) > 1 and (not _is_name(root.name) or root.name.casefold() in known):
                 raise ConfigError(
-                    f"{root.name!r} cannot name a folder: write a short name of letters, digits "
-                    "and hyphens that no other folder has."
+                    f"{root.path} cannot be told from other folders by its name "
+                    f"{one_line(root.name)!r}: rename it so that it has a plain name of its own."
                 )
             known.add(root.name.casefold())
-            _check_folder(root.path)
         self._roots = tuple(roots)
         self._lock = threading.Lock()
         self._listing: Listing | None = None
@@ -148,6 +148,14 @@ class Roots:
         return Listing(
             tuple(plain), len(left_out) + len(names) - len(plain), len(names) < MAX_LISTED
         )
+
+
+def _is_name(name: str) -> bool:
+    """Whether a name can stand before the names of files."""
+    try:
+        return len(name) <= _MAX_NAME_CHARS and is_plain_name(name) and name_parts(name) == (name,)
+    except ToolError:
+        return False
 
 
 def _check_folder(path: Path) -> None:
