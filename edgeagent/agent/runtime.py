@@ -90,6 +90,20 @@ class Runtime:
             self._further[name] = self._open_model(name)
         return self._further[name]
 
+    def check_model(self, name: str | None) -> None:
+        """Refuse a name that stands for no model, without loading it.
+
+        Raises:
+            ConfigError: It stands for nothing, or there is nothing to load further models with.
+        """
+        if name is None or name in self._further:
+            return
+        if self._open_model is None:
+            raise ConfigError(f"The model {name!r} cannot be loaded here; leave it out.")
+        check = getattr(self._open_model, "check", None)
+        if check is not None:
+            check(name)
+
     def with_model(self, name: str | None) -> Runtime:
         """Return a view whose main model is another one; all else is the same, and shared.
 

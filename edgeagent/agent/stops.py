@@ -83,6 +83,10 @@ class Limits:
             return wanted
         return max(0, min(wanted, self.max_tokens - self.tokens))
 
+    def seconds_left(self) -> float:
+        """Return how much of the time is left, 0 if it is over."""
+        return max(0.0, (self._end_ns - now_ns()) / NS_PER_S)
+
     def passed(self) -> bool:
         """Whether something is used up that is checked while a model runs: time or energy."""
         return now_ns() >= self._end_ns or self._energy_is_used_up()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edgeagent.agent.models import Model, model_of
-from edgeagent.config.package import Package
+from edgeagent.config.package import Package, is_package
 from edgeagent.config.run import Budget, EngineConfig
 from edgeagent.engine.protocol import Engine
-from edgeagent.export.resolve import ensure_package
+from edgeagent.export.resolve import ensure_package, resolve
 from edgeagent.profiling.engine_for import engine_config_for
 
 LoadEngine = Callable[[Path, EngineConfig | None], Engine]
@@ -53,6 +53,15 @@ class ModelOpener:
         self._config = config
         self._load = load
         self._engines = {folder.resolve(): engine for folder, engine in (loaded or {}).items()}
+
+    def check(self, name: str) -> None:
+        """Refuse a name that stands for no model; nothing is downloaded or loaded.
+
+        Raises:
+            ConfigError: It is no recipe's id, GGUF file or package folder.
+        """
+        if not is_package(Path(name).expanduser()):
+            resolve(name)
 
     def __call__(self, name: str) -> Model:
         """Return a model; it is downloaded and exported first if it has to be.

@@ -39,6 +39,8 @@ class StepKind(StrEnum):
     ROUTE = "route"
     ANSWER = "answer"
     FALLBACK = "fallback"
+    ESCALATION = "escalation"
+    SENT = "sent"
 
 
 class Step(Record):
@@ -47,8 +49,10 @@ class Step(Record):
     Attributes:
         agent: The role that took the step.
         kind: What it was.
-        text: The model's text, the tool's output or the reason of a fallback.
-        tool: The tool or specialist named by a call or a route, else empty.
+        text: The model's text, the tool's output, the reason of a fallback or an escalation, or
+            the text that left the device.
+        tool: The tool or specialist named by a call or a route, the host that text was sent to,
+            else empty.
         arguments: A call's arguments as given by the model.
         sources: Documents that an observation comes from.
         failed: Whether an observation is the failure of a tool.
@@ -97,3 +101,11 @@ class Outcome(Record):
     def sources(self) -> tuple[str, ...]:
         """The documents that tools read for this answer, each once, in order."""
         return tuple(dict.fromkeys(source for step in self.steps for source in step.sources))
+
+    @property
+    def sent_to(self) -> tuple[str, ...]:
+        """The hosts that text of this task was sent to, each once; empty: nothing left the device.
+
+        There are none unless the user configured one.
+        """
+        return tuple(dict.fromkeys(step.tool for step in self.steps if step.kind is StepKind.SENT))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgeagent.agent.paradigms.base import Base
+from edgeagent.agent.paradigms.escalate import Escalate
 from edgeagent.agent.paradigms.multi import Multi
 from edgeagent.agent.paradigms.plan import Plan
 from edgeagent.agent.paradigms.protocol import Paradigm
@@ -17,6 +18,7 @@ _PARADIGMS: dict[str, Callable[[Runtime], Paradigm]] = {
     Single.name: Single,
     Multi.name: Multi,
     Plan.name: Plan,
+    Escalate.name: Escalate,
 }
 
 PARADIGM_NAMES = tuple(_PARADIGMS)

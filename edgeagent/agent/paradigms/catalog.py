@@ -8,7 +8,7 @@ from typing import Protocol
 
 from edgeagent.agent.paradigms import PARADIGM_NAMES, make_paradigm
 from edgeagent.agent.paradigms.protocol import Paradigm
-from edgeagent.agent.paradigms.team import make_team
+from edgeagent.agent.paradigms.team import make_team, named_paradigms
 from edgeagent.agent.runtime import Runtime
 from edgeagent.config.team import TeamSpec, load_team
 from edgeagent.errors import ConfigError
@@ -40,7 +40,6 @@ class Catalog:
         """
         self._plugins: dict[str, ParadigmClass] = {}
         self._teams: dict[str, tuple[TeamSpec, Path]] = {}
-        self._making: list[str] = []
         for plugin in plugins:
             self._require_free(plugin.name, "a plugin's paradigm")
             self._plugins[plugin.name] = plugin
@@ -48,6 +47,8 @@ class Catalog:
             team = load_team(path)
             self._require_free(team.name, str(path))
             self._teams[team.name] = (team, path)
+        for name in self._teams:
+            self._check_escalation(name, ())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,16 +76,7 @@ class Catalog:
             return self._plugins[name](runtime)
         if name in self._teams:
             team, path = self._teams[name]
-            if name in self._making:
-                raise ConfigError(
-                    f"{path}: the team {name!r} escalates to itself by way of "
-                    f"{' and '.join(self._making)}; name another paradigm."
-                )
-            self._making.append(name)
-            try:
-                return make_team(team, path, runtime, self.make)
-            finally:
-                self._making.pop()
+            return make_team(team, path, runtime, self.make)
         return make_paradigm(name, runtime)
 
     def _require_free(self, name: str, where: str) -> None:
@@ -92,3 +84,18 @@ class Catalog:
             raise ConfigError(
                 f"{where}: there already is a paradigm {name!r}; choose another name."
             )
+
+    def _check_escalation(self, name: str, asked_by: tuple[str, ...]) -> None:
+        """Refuse a team that names a paradigm that is not there, or in the end itself."""
+        if name not in self._teams:
+            return
+        team, path = self._teams[name]
+        if name in asked_by:
+            raise ConfigError(f"{path}: the team {name!r} escalates to itself; name another one.")
+        for key, other in named_paradigms(team):
+            if other not in self.names:
+                raise ConfigError(
+                    f"{path}: {key}: there is no paradigm {other!r}; choose "
+                    f"{', '.join(self.names)}."
+                )
+            self._check_escalation(other, (*asked_by, name))

@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeagent.agent.endpoint import Endpoint
 from edgeagent.agent.formats.protocol import Call, Example, Turn
 from edgeagent.agent.loop import Role
+from edgeagent.agent.paradigms.base import Base
+from edgeagent.agent.paradigms.escalate import Escalate, Escalation
 from edgeagent.agent.paradigms.multi import Multi, Team
 from edgeagent.agent.paradigms.pipeline import Pipeline
+from edgeagent.agent.paradigms.plan import Plan
 from edgeagent.agent.paradigms.protocol import Paradigm
 from edgeagent.agent.paradigms.single import Single
 from edgeagent.agent.roles import SINGLE
 from edgeagent.agent.runtime import Runtime
-from edgeagent.config.team import ExampleSpec, RoleSpec, SupervisorSpec, TeamSpec, model_path
+from edgeagent.config.team import (
+    EscalateSpec,
+    ExampleSpec,
+    RoleSpec,
+    SupervisorSpec,
+    TeamSpec,
+    model_path,
+)
 from edgeagent.errors import ConfigError
 
+_DEFAULT = (Base.name, Single.name)
 MakeByName = Callable[[str, Runtime], Paradigm]
 """Makes any paradigm of the catalog."""
 
@@ -32,17 +44,54 @@ def make_team(team: TeamSpec, path: Path, runtime: Runtime, make: MakeByName) ->
     Raises:
         ConfigError: It names a tool, a model or an adapter that is not there.
     """
+    if team.kind == "escalate":
+        return Escalate(runtime, _escalation(team, path, runtime, make), team.name)
     roles = tuple(_role(spec, path) for spec in team.role)
     for role in roles:
         _check(role, path, runtime)
     if team.kind == "single":
         return Single(runtime, roles[0], team.name)
+    if team.kind == "plan":
+        return Plan(runtime, roles[0], team.name)
     if team.kind == "pipeline":
         return Pipeline(runtime, roles, team.name)
     supervisor = _supervisor(team.supervisor or SupervisorSpec(), team.role, path)
     _check(supervisor, path, runtime)
     does = {spec.name: spec.does for spec in team.role if spec.does}
     return Multi(runtime, Team(team.name, supervisor, roles, does))
+
+
+def named_paradigms(team: TeamSpec) -> tuple[tuple[str, str], ...]:
+    """Return the paradigms that a team asks, each with the key that names it."""
+    if team.kind != "escalate":
+        return ()
+    spec = team.escalate or EscalateSpec()
+    asked = [("escalate.first", spec.first)]
+    if team.endpoint is None:
+        asked.append(("escalate.to", spec.to))
+    return tuple(asked)
+
+
+def _escalation(team: TeamSpec, path: Path, runtime: Runtime, make: MakeByName) -> Escalation:
+    """Return who is asked; the stronger model is named now and loaded when it is needed.
+
+    Raises:
+        ConfigError: The model's name stands for nothing, or the key of the endpoint is missing.
+    """
+    spec = team.escalate or EscalateSpec()
+    model = model_path(spec.model, path)
+    try:
+        runtime.check_model(model)
+        endpoint = Endpoint(team.endpoint) if team.endpoint is not None else None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return Escalation(
+        first=lambda: make(spec.first, runtime),
+        stronger=None if endpoint else lambda: make(spec.to, runtime.with_model(model)),
+        endpoint=endpoint,
+        threshold=spec.threshold,
+        only_tools=endpoint is None and model is None and (spec.first, spec.to) == _DEFAULT,
+    )
 
 
 def _role(spec: RoleSpec, path: Path) -> Role:
