@@ -121,8 +121,8 @@ def borrowed(
 
 
 def _figures(text: str) -> set[float]:
-    """Return the numbers of a text; `one` alone is a pronoun more often than a number."""
-    words = [value for value in spelled_numbers_in(text) if value != 1.0]
+    """Return the numbers of a text, but `one` and `zero`: "no one", "division by zero"."""
+    words = [value for value in spelled_numbers_in(text) if value > 1]
     return {abs(value) for value in (*numbers_in(text), *words)}
 
 

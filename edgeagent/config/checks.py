@@ -149,6 +149,31 @@ class CallsCheck(Spec):
     """Whether they have to be made in this order."""
 
 
+class SourcedCheck(Spec):
+    """Solved if an expected phrase is answered, as in `match`, and its document was read for it."""
+
+    kind: Literal["sourced"]
+    any_of: tuple[str, ...] = Field(min_length=1)
+    none_of: tuple[str, ...] = ()
+    max_words: int | None = Field(default=None, ge=1)
+    sources: tuple[str, ...] = Field(min_length=1)
+    """Documents of the suite; one of them has to be among the sources of the answer."""
+
+
+class RefusesCheck(Spec):
+    """Solved if the answer says that there is none, and states no figure of its own.
+
+    For questions that cannot be answered with what is at hand: whatever sounds like an answer was
+    made up.
+    """
+
+    kind: Literal["refuses"]
+    any_of: tuple[str, ...] = ()
+    """Further phrases that say so, such as "has no entrance" where that is the honest answer."""
+    none_of: tuple[str, ...] = ()
+    """Phrases that make the answer wrong."""
+
+
 class BfclCheck(Spec):
     """Solved if the checker of the Berkeley function-calling leaderboard says so.
 
@@ -172,6 +197,8 @@ Check: TypeAlias = Annotated[
     | RegexCheck
     | JsonCheck
     | CallsCheck
+    | SourcedCheck
+    | RefusesCheck
     | BfclCheck,
     Field(discriminator="kind"),
 ]

@@ -98,6 +98,9 @@ class TaskSpec(Spec):
     """Functions that may be called for this task alone."""
     forbid_tools: bool = False
     """Whether calling any tool makes the task unsolved."""
+    forbid_phrases: tuple[str, ...] = Field(default=(), max_length=32)
+    """Phrases that must stand neither in the answer nor in an argument of a call: what a document
+    orders, what must not be told."""
 
     @model_validator(mode="before")
     @classmethod

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 
-from edgeagent.config.checks import ExactCheck, MatchCheck
+from edgeagent.config.checks import ExactCheck, MatchCheck, SourcedCheck
 
 _WORD = re.compile(r"[0-9]+(?:[.:][0-9]+)*|[^\W\d_]+|\d+")
 _APOSTROPHES = re.compile("['`\u00b4\u02bc\u2018\u2019]")
@@ -23,18 +24,19 @@ _DIGIT_GROUPING = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
-def match_solved(check: MatchCheck, answer: str) -> bool:
+def match_solved(check: MatchCheck | SourcedCheck, answer: str) -> bool:
     """Apply the match rule (see the module) to one answer."""
     words = normalized_words(answer)
     if check.max_words is not None and len(words) > check.max_words:
         return False
+    return has_phrase(words, check.any_of) and not has_phrase(words, check.none_of)
+
+
+def has_phrase(words: Sequence[str], phrases: Iterable[str]) -> bool:
+    """Return whether one of the phrases stands among normalized words, as whole words in a row."""
     text = f" {' '.join(words)} "
-
-    def contains(phrase: str) -> bool:
-        wanted = " ".join(normalized_words(phrase))
-        return bool(wanted) and f" {wanted} " in text
-
-    return any(map(contains, check.any_of)) and not any(map(contains, check.none_of))
+    wanted = (" ".join(normalized_words(phrase)) for phrase in phrases)
+    return any(bool(phrase) and f" {phrase} " in text for phrase in wanted)
 
 
 def exact_solved(check: ExactCheck, answer: str) -> bool:
