@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -18,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeagent.agent.tools.documents import extract, store
 from edgeagent.agent.tools.documents import index as index_module
-from edgeagent.agent.tools.documents import store
+from edgeagent.agent.tools.documents.blocks import Block, PartlyReadError
 from edgeagent.agent.tools.documents.extract import Extractor
 from edgeagent.agent.tools.documents.index import (
     DocumentIndex,
@@ -28,12 +30,13 @@ from edgeagent.agent.tools.documents.index import (
     index_suite,
 )
 from edgeagent.agent.tools.documents.passages import split_document
+from edgeagent.agent.tools.documents.readers import Reader
 from edgeagent.agent.tools.documents.readers.text import read_text
 from edgeagent.agent.tools.documents.reading import Document
 from edgeagent.agent.tools.documents.search import DocumentSearch
 from edgeagent.agent.tools.documents.words import content_words
 from edgeagent.config.suites import document_files, load_suite
-from edgeagent.errors import ConfigError, ToolError
+from edgeagent.errors import ConfigError, ResourceError, ToolError
 
 
 @pytest.fixture(autouse=True)
@@ -377,6 +380,41 @@ def test_a_broken_document_is_left_out_with_a_note(folder: Path, read_names: lis
     assert result.text == "[Good, page 2] The heron eats fish."
     assert result.sources == ("good.pdf, page 2",)
     index.close()
+
+
+def test_a_document_that_is_read_in_part_is_searched_with_a_note(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(data: bytes) -> Iterator[Block]:
+        yield Block("The heron eats fish.", page=1)
+        raise PartlyReadError("1 of its 2 pages cannot be read")
+
+    monkeypatch.setitem(index_module.READERS, ".pdf", Reader(read, max_bytes=99, isolated=False))
+    write(folder / "birds.pdf", "anything")
+    note = "birds.pdf was read in part: 1 of its 2 pages cannot be read."
+    for _ in range(2):
+        index = index_folder(folder)
+        assert index.notes == (note,)
+        assert found(index, "heron") == ["birds.pdf"]
+        index.close()
+
+
+def test_a_parser_that_cannot_be_started_is_no_fault_of_the_document(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "page.html").write_bytes(b"<p>The heron eats fish.")
+    with monkeypatch.context() as patched:
+        patched.setattr(extract, "JsonChild", _without_disk)
+        with pytest.raises(ResourceError, match="No space left"):
+            index_folder(folder)
+    index = index_folder(folder)
+    assert index.notes == ()
+    assert found(index, "heron") == ["page.html"]
+    index.close()
+
+
+def _without_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_broken_document_is_tried_again_by_another_parser(

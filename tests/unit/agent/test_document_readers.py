@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeagent.agent.tools.documents.blocks import Block
+from edgeagent.agent.tools.documents.blocks import Block, PartlyReadError
 from edgeagent.agent.tools.documents.readers import READERS
 from edgeagent.agent.tools.documents.readers import docx as docx_reader
 from edgeagent.agent.tools.documents.readers import pdf as pdf_reader
@@ -156,6 +156,29 @@ def test_a_pdf_without_text_is_said_to_have_none() -> None:
     pytest.importorskip("pypdf")
     with pytest.raises(ToolError, match="pictures"):
         list(pdf_reader.read_pdf(made_documents.pdf(["", ""])))
+
+
+def test_pages_that_cannot_be_read_do_not_hide_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pypdf = pytest.importorskip("pypdf")
+    extract_text = pypdf.PageObject.extract_text
+    damaged = {1}
+
+    def failing(page: object) -> str:
+        text = extract_text(page)
+        if int(text) in damaged:
+            raise KeyError("/ToUnicode")
+        return str(text)
+
+    monkeypatch.setattr(pypdf.PageObject, "extract_text", failing)
+    reading = pdf_reader.read_pdf(made_documents.pdf(["1", "2", "3"]))
+    assert [next(reading), next(reading)] == [Block("2", page=2), Block("3", page=3)]
+    with pytest.raises(PartlyReadError, match="1 of its 3 pages"):
+        next(reading)
+    damaged |= {2, 3}
+    with pytest.raises(ToolError, match="none of its pages"):
+        list(pdf_reader.read_pdf(made_documents.pdf(["1", "2", "3"])))
 
 
 def test_a_pdf_with_too_many_pages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

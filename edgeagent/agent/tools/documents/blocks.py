@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeagent.errors import ToolError
+
 MAX_CHARS = 8 << 20
 """Characters of one document; the longest novels have a third of that."""
 
@@ -21,3 +23,7 @@ class Block:
     text: str
     is_heading: bool = False
     page: int | None = None
+
+
+class PartlyReadError(ToolError):
+    """Raised behind the last block of a document: something in it could not be read."""

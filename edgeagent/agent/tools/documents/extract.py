@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Extractor:
         """Read the document `name` (relative, forward slashes) in `folder`.
 
         Raises:
+            ResourceError: The process cannot be started.
             ToolError: Why there is nothing to read.
         """
         if not usable_reader(name).isolated:
@@ -51,7 +53,8 @@ class Extractor:
             reply = self._ask(folder, name)
         if reply.failed is not None:
             raise ToolError(reply.failed)
-        return Document(reply.sha256, tuple(Block(*block) for block in reply.blocks))
+        blocks = tuple(Block(*block) for block in reply.blocks)
+        return Document(reply.sha256, blocks, reply.remark)
 
     def close(self) -> None:
         """End the process; idempotent."""
@@ -66,8 +69,12 @@ class Extractor:
             job = ReadJob.of(folder, name, self._memory_bytes, self._time_limit_s + 10)
             self._child.send(job.model_dump_json())
             return self._receive(self._child)
-        except ResourceError as error:
-            raise ToolError(f"it cannot be parsed now: {error}") from error
+        except OSError as error:  # no room for its temporary file
+            self._end(at_once=True)
+            raise ResourceError(
+                f"The process that parses documents cannot be started: {error.strerror}; free some "
+                "space and try again."
+            ) from error
         except BaseException:
             self._end(at_once=True)
             raise
@@ -90,9 +97,9 @@ class Extractor:
     def _watch(self, child: JsonChild) -> None:
         """End what takes too much, also where the system does not."""
         try:
-            process = psutil.Process(child.pid)
-            # On Windows an environment's interpreter is started by a launcher.
-            family = [process, *process.children(recursive=True)]
+            family = [psutil.Process(child.pid)]
+            if os.name == "nt":  # an environment's interpreter is started by a launcher there
+                family += family[0].children(recursive=True)
             rss_bytes = sum(member.memory_info().rss for member in family)
         except psutil.Error:
             return  # it has just ended

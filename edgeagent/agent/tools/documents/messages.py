@@ -48,5 +48,7 @@ class ReadReply(Spec):
     """Of the bytes that were parsed."""
     blocks: tuple[tuple[str, bool, int | None], ...] = ()
     """Text, whether it is a heading, and page of each block."""
+    remark: str | None = None
+    """What of it could not be read."""
     failed: str | None = None
     """Why there are none."""

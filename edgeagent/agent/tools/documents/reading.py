@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edgeagent.agent.tools.documents.blocks import MAX_CHARS, Block
+from edgeagent.agent.tools.documents.blocks import MAX_CHARS, Block, PartlyReadError
 from edgeagent.agent.tools.documents.readers import Reader, how_to_install, reader_of
 from edgeagent.agent.tools.files.inside import open_inside
 from edgeagent.errors import ToolError
@@ -20,10 +20,12 @@ class Document:
     Attributes:
         sha256: Of the file's bytes.
         blocks: Its headings and paragraphs in order.
+        remark: What of it could not be read; `None` if all could.
     """
 
     sha256: str
     blocks: tuple[Block, ...]
+    remark: str | None = None
 
 
 def usable_reader(name: str) -> Reader:
@@ -68,12 +70,15 @@ def read_here(folder: Path, name: str) -> Document:
     data = read_bytes(folder, name, reader.max_bytes)
     blocks: list[Block] = []
     chars = 0
+    remark: str | None = None
     try:
         for block in reader.read(data):
             blocks.append(block)
             chars += len(block.text)
             if chars > MAX_CHARS:
                 raise ToolError(f"it holds more than {MAX_CHARS >> 20} million characters")
+    except PartlyReadError as error:
+        remark = str(error)
     except ToolError:
         raise
     except MemoryError as error:
@@ -81,4 +86,4 @@ def read_here(folder: Path, name: str) -> Document:
     except Exception as error:  # parsers raise whatever a damaged file leads them to
         kind = PurePosixPath(name).suffix.lower()
         raise ToolError(f"it is damaged or no {kind} file ({type(error).__name__})") from error
-    return Document(hashlib.sha256(data).hexdigest(), tuple(blocks))
+    return Document(hashlib.sha256(data).hexdigest(), tuple(blocks), remark)

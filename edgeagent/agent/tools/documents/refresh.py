@@ -126,7 +126,8 @@ class Refresh:
         except ToolError as error:
             self._store.replace(key, replace(state, problem=str(error)), ())
         else:
-            self._store.replace(key, replace(state, sha256=document.sha256), passages)
+            read = replace(state, sha256=document.sha256, problem=document.remark)
+            self._store.replace(key, read, passages)
 
     def _forget_others(self, names: list[str]) -> None:
         present = set(map(os.fsencode, names))
@@ -144,9 +145,12 @@ class Refresh:
             f"not read: {how_to_install(packages[package])}"
             for package, count in self._without_reader.items()
         ]
-        problems = [(os.fsdecode(name), reason) for name, reason in self._store.problems()]
-        left_out = sorted({**dict(self._left_out), **dict(problems)}.items())
-        notes += [f"{one_line(_shown(name))} was not read: {reason}" for name, reason in left_out]
+        left_out = [(name, reason, False) for name, reason in self._left_out]
+        left_out += [(os.fsdecode(key), why, some) for key, why, some in self._store.problems()]
+        notes += [
+            f"{one_line(_shown(name))} was {'read in part' if some else 'not read'}: {reason}"
+            for name, reason, some in sorted(left_out)
+        ]
         if len(notes) > MAX_NOTES:
             notes[MAX_NOTES - 1 :] = [f"{len(notes) - MAX_NOTES + 1} more were not read"]
         return tuple(f"{note}." for note in notes)

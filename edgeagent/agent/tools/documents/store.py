@@ -43,7 +43,7 @@ class FileState:
         ctime_ns: Time of the last change of anything about it (Windows: of its creation).
         read_ns: Time of reading.
         sha256: Of its content; empty if it could not be read.
-        problem: Why it has no passages; `None` if it was read.
+        problem: Why it, or some of it, has no passages; `None` if all of it was read.
         reader: Version of the package that read it or could not.
     """
 
@@ -137,10 +137,12 @@ class PassageStore:
         )
         return FileState(*rows[0]) if rows else None
 
-    def problems(self) -> tuple[tuple[bytes, str], ...]:
-        """Return the files that could not be read, and why."""
-        rows = self._rows("SELECT name, problem FROM documents WHERE problem NOT NULL")
-        return tuple(sorted((name, problem) for name, problem in rows))
+    def problems(self) -> tuple[tuple[bytes, str, bool], ...]:
+        """Return the files that could not be read, why, and whether some of each could."""
+        rows = self._rows(
+            "SELECT name, problem, passages > 0 FROM documents WHERE problem NOT NULL"
+        )
+        return tuple((name, problem, bool(some)) for name, problem, some in rows)
 
     def replace(self, name: bytes, state: FileState, passages: Sequence[Passage]) -> None:
         """Put a file's passages in the place of those it had."""

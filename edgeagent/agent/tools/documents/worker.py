@@ -38,7 +38,7 @@ def _read(job: ReadJob) -> ReadReply:
     except ToolError as error:
         return ReadReply(failed=str(error))
     blocks = tuple((block.text, block.is_heading, block.page) for block in document.blocks)
-    return ReadReply(sha256=document.sha256, blocks=blocks)
+    return ReadReply(sha256=document.sha256, blocks=blocks, remark=document.remark)
 
 
 def _limit_memory(memory_bytes: int) -> None:

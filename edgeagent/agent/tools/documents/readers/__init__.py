@@ -20,7 +20,8 @@ class Reader:
     """How documents of a format are read.
 
     Attributes:
-        read: Takes the file's bytes; raises `ToolError` or anything else if it cannot read them.
+        read: Takes the file's bytes; raises `ToolError` or anything else if it cannot read them,
+            `PartlyReadError` at the end if it could not read all of them.
         max_bytes: Larger files are not read.
         isolated: Whether it runs in a process of its own: parsers of rich formats can be made to
             run for ever or to take all memory.

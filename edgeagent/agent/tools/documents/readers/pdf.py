@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 
-from edgeagent.agent.tools.documents.blocks import Block
+from edgeagent.agent.tools.documents.blocks import Block, PartlyReadError
 from edgeagent.agent.tools.plain import printable
 from edgeagent.errors import ToolError
 
@@ -21,6 +21,7 @@ def read_pdf(data: bytes) -> Iterator[Block]:
     """Yield the text of the pages, as far as it is text and not a picture of one.
 
     Raises:
+        PartlyReadError: Some pages could not be read; raised after the others.
         ToolError: It is protected by a password, has too many pages, or holds no text.
     """
     from pypdf import PasswordType, PdfReader
@@ -33,10 +34,22 @@ def read_pdf(data: bytes) -> Iterator[Block]:
     if count > MAX_PAGES:
         raise ToolError(f"it has {count} pages, more than {MAX_PAGES}")
     found = False
+    damaged = 0
     for number, page in enumerate(reader.pages, 1):
-        for paragraph in _PARAGRAPH_END.split(_HYPHEN.sub("", page.extract_text())):
+        try:
+            page_text = page.extract_text()
+        except MemoryError:
+            raise
+        except Exception:  # a single odd font shall not hide all other pages
+            damaged += 1
+            continue
+        for paragraph in _PARAGRAPH_END.split(_HYPHEN.sub("", page_text)):
             if text := " ".join(printable(paragraph).split()):
                 found = True
                 yield Block(text, page=number)
+    if damaged and not found:
+        raise ToolError("it is damaged: none of its pages can be read")
+    if damaged:
+        raise PartlyReadError(f"{damaged} of its {count} pages cannot be read")
     if not found:
         raise ToolError("its pages hold no text, only pictures of it perhaps")
