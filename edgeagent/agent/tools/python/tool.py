@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from edgeagent.agent.formats.protocol import Call, Example, Turn
 from edgeagent.agent.tools.calculator import operands
 from edgeagent.agent.tools.protocol import (
     JsonSchema,
@@ -35,6 +36,9 @@ _TASK_WORDS = re.compile(
 )
 
 
+_EXAMPLE = "print(sum(letter in 'aeiou' for letter in 'onomatopoeia'))"
+
+
 class PythonTool:
     """Runs Python in a sandbox and returns what it printed."""
 
@@ -46,6 +50,17 @@ class PythonTool:
     )
     parameters = object_schema(
         code=text_schema("Python code that prints its result", MAX_CODE_CHARS)
+    )
+
+    examples = (
+        Example(
+            "How many vowels are in 'onomatopoeia'?",
+            (
+                Turn(calls=(Call("python", {"code": _EXAMPLE}),)),
+                Turn(answer="There are 8 vowels."),
+            ),
+            ("8",),
+        ),
     )
 
     def __init__(self, limits: SandboxLimits | None = None) -> None:
