@@ -152,6 +152,18 @@ def test_a_pdf_may_be_protected_against_changes_but_not_by_a_password() -> None:
         list(pdf_reader.read_pdf(closed))
 
 
+def test_a_package_that_an_encryption_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pypdf = pytest.importorskip("pypdf")
+    data = made_documents.encrypted_pdf(["Tern."], user_password="")
+
+    def decrypt(*_: object) -> None:
+        raise pypdf.errors.DependencyError("cryptography>=3.1 is required for AES algorithm")
+
+    monkeypatch.setattr(pypdf.PdfReader, "decrypt", decrypt)
+    with pytest.raises(ToolError, match="pip install cryptography"):
+        list(pdf_reader.read_pdf(data))
+
+
 def test_a_pdf_without_text_is_said_to_have_none() -> None:
     pytest.importorskip("pypdf")
     with pytest.raises(ToolError, match="pictures"):

@@ -27,6 +27,7 @@ class Reader:
             run for ever or to take all memory.
         package: What has to be installed, as pip calls it; `None` for nothing.
         module: What it is imported as.
+        extension: A package that lets it read more, if that is there.
     """
 
     read: Callable[[bytes], Iterator[Block]]
@@ -34,6 +35,7 @@ class Reader:
     isolated: bool
     package: str | None = None
     module: str = ""
+    extension: str | None = None
 
     def is_installed(self) -> bool:
         """Whether its package can be imported."""
@@ -43,10 +45,8 @@ class Reader:
         """Return what files that could not be read may be tried again with."""
         if self.package is None or not self.is_installed():
             return ""
-        try:
-            return importlib.metadata.version(self.package)
-        except importlib.metadata.PackageNotFoundError:  # copied into place without pip
-            return ""
+        packages = filter(None, (self.package, self.extension))
+        return " ".join(f"{package} {_version(package)}" for package in packages)
 
 
 _TEXT = Reader(read_text, max_bytes=8 << 20, isolated=False)
@@ -56,12 +56,26 @@ READERS: Mapping[str, Reader] = {
     ".txt": _TEXT,
     ".html": _HTML,
     ".htm": _HTML,
-    ".pdf": Reader(read_pdf, max_bytes=64 << 20, isolated=True, package="pypdf", module="pypdf"),
+    ".pdf": Reader(
+        read_pdf,
+        max_bytes=64 << 20,
+        isolated=True,
+        package="pypdf",
+        module="pypdf",
+        extension="cryptography",
+    ),
     ".docx": Reader(
         read_docx, max_bytes=64 << 20, isolated=True, package="python-docx", module="docx"
     ),
 }
 """Readers by the end of a file's name in lower case, see `DOCUMENT_SUFFIXES`."""
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # not there, or copied there without pip
+        return "-"
 
 
 def reader_of(name: str) -> Reader | None:

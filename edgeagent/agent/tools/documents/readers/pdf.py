@@ -22,14 +22,21 @@ def read_pdf(data: bytes) -> Iterator[Block]:
 
     Raises:
         PartlyReadError: Some pages could not be read; raised after the others.
-        ToolError: It is protected by a password, has too many pages, or holds no text.
+        ToolError: It is encrypted, has too many pages, or holds no text.
     """
     from pypdf import PasswordType, PdfReader
+    from pypdf.errors import DependencyError
 
     reader = PdfReader(io.BytesIO(data), strict=False)
-    # Many files may be read by everybody and are protected against changes only.
-    if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
-        raise ToolError("it is protected by a password")
+    try:
+        # Many files may be read by everybody and are protected against changes only.
+        if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
+            raise ToolError("it is protected by a password")
+    except DependencyError as error:
+        raise ToolError(
+            "it is encrypted in a way that needs the package cryptography; run: "
+            "pip install cryptography"
+        ) from error
     count = len(reader.pages)
     if count > MAX_PAGES:
         raise ToolError(f"it has {count} pages, more than {MAX_PAGES}")
