@@ -17,6 +17,7 @@ from typing import Any
 from edgeagent.agent.formats.protocol import Call, Example, Turn
 from edgeagent.agent.tools.parameters import check_parameters
 from edgeagent.agent.tools.protocol import JsonSchema
+from edgeagent.agent.tools.said import offer_said
 from edgeagent.config.tools_file import CommandSpec, ProgramSpec, ToolsFile
 from edgeagent.errors import ConfigError, ToolError
 
@@ -89,6 +90,10 @@ class CommandTool:
         self._folder = file.resolve(spec.cwd)
         if not self._folder.is_dir():
             raise ConfigError(f"{where}: cwd: {self._folder} is not a folder.")
+
+    def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
+        """Offer arguments made of what was said, if its words are about the question."""
+        return offer_said(self, question, results)
 
     def run(self, arguments: Mapping[str, object]) -> str:
         """Return what the program writes.

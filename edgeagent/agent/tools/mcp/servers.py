@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from edgeagent.agent.tools.mcp.budget import Shown, fit
@@ -19,6 +19,7 @@ from edgeagent.agent.tools.mcp.session import (
 from edgeagent.agent.tools.mcp.texts import plain_name, plain_text
 from edgeagent.agent.tools.program import environment
 from edgeagent.agent.tools.protocol import JsonSchema, Tool
+from edgeagent.agent.tools.said import offer_said
 from edgeagent.config.tools_file import McpServerSpec, ToolsFile
 from edgeagent.errors import ConfigError, ToolError
 
@@ -126,6 +127,10 @@ class McpTool:
         self.name = shown.name
         self.description = shown.description
         self.parameters: JsonSchema = shown.parameters
+
+    def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
+        """Offer arguments made of what was said, if its words are about the question."""
+        return offer_said(self, question, results)
 
     def run(self, arguments: Mapping[str, object]) -> str:
         """Return what the server answers.
