@@ -18,7 +18,7 @@ documents = "documents"
 id = "one"
 category = "no_tool"
 question = "What colour is the sky?"
-check = { kind = "contains", any_of = ["blue"] }
+check = { kind = "match", any_of = ["blue"] }
 """
 
 
