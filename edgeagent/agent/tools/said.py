@@ -22,20 +22,7 @@ _MAX_OFFERED_WORDS = 60
 _STEM_CHARS = 5
 _WORD = re.compile(r"\w[\w.:@/'+-]*\w|\w")
 _EVERYWHERE = frozenset(
-    (
-        "tool",
-        "get",
-        "give",
-        "find",
-        "list",
-        "return",
-        "show",
-        "use",
-        "used",
-        "value",
-        "text",
-        "name",
-    )
+    ("tool", "get", "give", "find", "list", "return", "show", "use", "used", "value", "text")
 )
 """Words of descriptions that say nothing of what a tool is about."""
 

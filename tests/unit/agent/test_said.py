@@ -10,7 +10,6 @@ from edgeagent.agent.tools.parameters import grammar_error
 from edgeagent.agent.tools.protocol import JsonSchema, object_schema
 from edgeagent.agent.tools.said import offer_said
 
-
 PARAMETERS: JsonSchema = {
     "type": "object",
     "properties": {
