@@ -20,7 +20,7 @@ class Model:
         engine: The engine.
         format: How it is shown tools and writes calls.
         template: Its chat template.
-        neutralize: Breaks control tokens that are written out in a text.
+        neutralize: Breaks control tokens and markup of the format that are written out in a text.
         grounded: Whether its agents are limited to what the conversation states, see
             `Budget.grounding`.
     """
@@ -41,11 +41,13 @@ def model_of(engine: Engine, tool_call_format: str, *, grounded: bool) -> Model:
 
     Raises:
         EngineError: The model's chat template is not valid.
+        ConfigError: There is no format of this name.
     """
+    text_format = tool_format(tool_call_format)
     return Model(
         engine=engine,
-        format=tool_format(tool_call_format),
-        template=ChatTemplate(engine.chat_template),
-        neutralize=neutralizer(engine.control_tokens),
+        format=text_format,
+        template=ChatTemplate(engine.chat_template, engine.chat_tokens),
+        neutralize=neutralizer(engine.control_tokens, text_format.markup),
         grounded=grounded,
     )

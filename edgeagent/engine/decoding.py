@@ -96,6 +96,10 @@ def decode_steps(
             # One by one: a caller that stops early leaves nothing behind that it was not told.
             accepted = stepper.accept(token_id)
             text = stream.decode(token_id)
+            if not text and matcher:
+                # Markup that the grammar asked for is part of the turn, also where the tokenizer
+                # counts it among the tokens that are not shown.
+                text = matcher.markup_text(token_id)
             yield TokenEvent(
                 token_id=token_id,
                 text=text,

@@ -82,6 +82,7 @@ class GenaiEngine:
             load_ns=now_ns() - t0_ns,
         )
         self.chat_template = self._facts.chat_template
+        self.chat_tokens = self._facts.chat_tokens
         self.control_tokens = self._facts.control_tokens
         self.adapters = tuple(sorted(self._facts.adapters))
 

@@ -21,6 +21,7 @@ TOKENIZER_NAME = "tokenizer.json"
 ALL_POSITIONS_NAME = "all_positions.onnx"
 """The same decoder with the logits of all positions, over the same weights file."""
 CHAT_TEMPLATE_NAME = "chat_template.jinja"
+TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 _MAX_TEXT_BYTES = 256 << 20
 _FLOAT32_BYTES = 4
 
@@ -77,6 +78,28 @@ class _AddedToken(_Part):
     special: bool = False
 
 
+class _TokenText(_Part):
+    content: str
+
+
+class _TokenizerConfig(_Part):
+    bos_token: str | _TokenText | None = None
+    eos_token: str | _TokenText | None = None
+    pad_token: str | _TokenText | None = None
+    unk_token: str | _TokenText | None = None
+    add_bos_token: bool | None = None
+
+    def named_tokens(self) -> dict[str, str]:
+        """The texts of the tokens, by the names that chat templates have for them."""
+        names = ("bos_token", "eos_token", "pad_token", "unk_token")
+        found = {name: getattr(self, name) for name in names}
+        return {
+            name: token.content if isinstance(token, _TokenText) else token
+            for name, token in found.items()
+            if token is not None
+        }
+
+
 class _Normalizer(_Part):
     type: str
     normalizers: tuple[_Normalizer, ...] = ()
@@ -109,7 +132,9 @@ class PackageFacts:
         control_tokens: Texts that the tokenizer turns into single tokens of their own.
         hidden_ids: Control tokens that are not part of any text.
         normalizes_nfc: Whether the tokenizer expects text in Unicode's NFC.
-        chat_template: The jinja2 template, `None` if there is none.
+        chat_template: The jinja2 template, `None` if there is none. It writes the token that the
+            model's texts begin with, also where the tokenizer was meant to do that.
+        chat_tokens: Texts of tokens, by the names that chat templates have for them.
         adapters: Path inside the package of each LoRA adapter, by its name.
     """
 
@@ -126,6 +151,7 @@ class PackageFacts:
     hidden_ids: frozenset[int]
     normalizes_nfc: bool
     chat_template: str | None
+    chat_tokens: Mapping[str, str]
     adapters: Mapping[str, str]
 
 
@@ -162,6 +188,9 @@ def read_package(folder: Path) -> PackageFacts:
             f"{model.vocab_size}; export the model again."
         )
     template = folder / CHAT_TEMPLATE_NAME
+    named = _TokenizerConfig()
+    if (folder / TOKENIZER_CONFIG_NAME).is_file():
+        named = _parse(folder / TOKENIZER_CONFIG_NAME, _TokenizerConfig)[0]
     return PackageFacts(
         folder=folder,
         context_len=model.context_length,
@@ -180,9 +209,18 @@ def read_package(folder: Path) -> PackageFacts:
         control_tokens=frozenset(t.content for t in tokenizer.added_tokens if t.content),
         hidden_ids=frozenset(t.id for t in tokenizer.added_tokens if t.special),
         normalizes_nfc=tokenizer.normalizer is not None and tokenizer.normalizer.is_nfc,
-        chat_template=_read(template) if template.is_file() else None,
+        chat_template=_with_bos(_read(template), named) if template.is_file() else None,
+        chat_tokens=named.named_tokens(),
         adapters=_adapters(folder, manifest),
     )
+
+
+def _with_bos(template: str, named: _TokenizerConfig) -> str:
+    """Return the template so that it begins with the token that the model expects there."""
+    bos = named.named_tokens().get("bos_token")
+    if not named.add_bos_token or not bos or "bos_token" in template or bos in template:
+        return template
+    return "{{ bos_token }}" + template
 
 
 def _read_manifest(folder: Path) -> _Manifest:

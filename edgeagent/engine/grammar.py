@@ -47,6 +47,8 @@ class GrammarTokenizer:
             raise EngineError(f"The tokenizer cannot be used with grammars: {error}.") from error
         self.vocab_size: int = self.native.vocab_size
         self._added = _added_tokens(tokenizer_json)
+        self.added_texts = {token_id: text for text, token_id in self._added.items()}
+        """Texts of the tokens that the vocabulary keeps apart from ordinary text."""
 
     def with_markup(self, grammar: str) -> str:
         """Return a grammar whose markup is made of the vocabulary's own tokens.
@@ -104,6 +106,7 @@ class GrammarMatcher:
         import llguidance
 
         self._native: Any = llguidance.LLMatcher(tokenizer.native, tokenizer.with_markup(grammar))
+        self._added_texts = tokenizer.added_texts
         self._words = np.zeros((tokenizer.vocab_size + 31) // 32, dtype=np.int32)
         self._check()
 
@@ -135,6 +138,10 @@ class GrammarMatcher:
         width = min(len(logits), len(allowed))
         np.copyto(masked[:width], logits[:width], where=allowed[:width])
         return masked
+
+    def markup_text(self, token_id: int) -> str:
+        """Return the text of a token that stands for markup, empty for any other token."""
+        return self._added_texts.get(token_id, "")
 
     def consume(self, token_ids: Sequence[int]) -> None:
         """Advance by tokens that were generated.

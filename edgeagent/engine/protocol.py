@@ -227,6 +227,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def chat_tokens(self) -> Mapping[str, str]:
+        """Texts of tokens by the names that chat templates have for them, such as `bos_token`."""
+        ...
+
+    @property
     def adapters(self) -> tuple[str, ...]:
         """Names of the LoRA adapters that `open` can activate, sorted."""
         ...

@@ -79,6 +79,7 @@ class ScriptedEngine:
             load_ns=0,
         )
         self.chat_template: str | None = CHAT_TEMPLATE
+        self.chat_tokens: Mapping[str, str] = {}
         self.control_tokens: frozenset[str] = frozenset()
         self._grammar_tokenizer: GrammarTokenizer | None = None
 
