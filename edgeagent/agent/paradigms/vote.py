@@ -10,8 +10,7 @@ Self-consistency improves chain of thought reasoning in language models, arXiv:2
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 
 from edgeagent.agent.ballots import ballot, calls_ballot, elected, is_decided
 from edgeagent.agent.chat.template import Message
@@ -38,9 +37,6 @@ TEMPERATURE = 0.7
 
 TOP_P = 0.95
 
-_PLAIN = "plain"
-"""Its rows keep the prefix of the base model, those of the paradigm's own name the agent's."""
-
 
 class Vote:
     """See the module."""
@@ -66,6 +62,8 @@ class Vote:
         self.name = name
         self._runtime = runtime
         self._role = role
+        # Rows of their own for each prefix, so that both stay cached.
+        self._plain_name = f"{name} plain"
         self._base = Base(runtime, model=role.model)
         self._tools = tuple(SharedTool(tool) for tool in runtime.select_tools(role.tools))
         self._names = tuple(f"{role.name} {number + 1}" for number in range(k))
@@ -83,7 +81,9 @@ class Vote:
             TurnRequest(prefix.messages, prefix.tools, variables=prefix.variables)
         )
         if self._agents[0].model.grounded:
-            self._rows(_PLAIN).conversations[0].warm_up(TurnRequest(_plain_opening("")[:1]))
+            self._rows(self._plain_name).conversations[0].warm_up(
+                TurnRequest(_plain_opening("")[:1])
+            )
         self._base.warm_up()
 
     def run(self, question: str, task: TaskRun) -> Outcome:
@@ -95,76 +95,65 @@ class Vote:
     def _attempt(self, question: str, task: TaskRun) -> str:
         for tool in self._tools:
             tool.begin()
+        # Samples keep their steps to themselves: the one that is elected tells how it came about.
+        parts = [_part_of(task) for _ in self._names]
+        samples = list(zip(self._names, parts, strict=True))
         if task.functions:
-            callers = [function_agent(self._runtime, sample, task) for sample in self._names]
-            return self._elect(
-                self._rows(self.name),
-                [caller.dialogue(question, task) for caller in callers],
-                task,
-                count=partial(calls_ballot, question=question),
-                read=self._read_calls,
-            )
+            callers = [function_agent(self._runtime, name, part) for name, part in samples]
+            ballots = _Ballots(calls_ballot, question, self._read_calls)
+            dialogues = [
+                caller.dialogue(question, part) for caller, part in zip(callers, parts, strict=True)
+            ]
+            return self._elect(self._rows(self.name), dialogues, parts, ballots, task)
         if self._agents[0].has_work(question):
-            return self._elect(
-                self._rows(self.name),
-                [agent.dialogue(question, task) for agent in self._agents],
-                task,
-                count=partial(ballot, question=question),
-                read=self._read_answer,
-            )
+            ballots = _Ballots(ballot, question, self._read_answer)
+            dialogues = [
+                agent.dialogue(question, part)
+                for agent, part in zip(self._agents, parts, strict=True)
+            ]
+            return self._elect(self._rows(self.name), dialogues, parts, ballots, task)
         # No tool has anything to work on: a very small model answers best without their examples.
-        return self._elect(
-            self._rows(_PLAIN),
-            [self._plain(sample, question, task) for sample in self._names],
-            task,
-            count=partial(ballot, question=question),
-            read=str.strip,
-        )
+        ballots = _Ballots(ballot, question, str.strip)
+        dialogues = [self._plain(name, question, part) for name, part in samples]
+        return self._elect(self._rows(self._plain_name), dialogues, parts, ballots, task)
 
     def _elect(
         self,
         rows: Rows,
         dialogues: Sequence[Dialogue],
+        parts: Sequence[TaskRun],
+        ballots: _Ballots,
         task: TaskRun,
-        *,
-        count: Callable[[str], Hashable],
-        read: Callable[[str], str],
     ) -> str:
-        """Run the samples and return the answer of the first one of those that agree most.
-
-        Args:
-            rows: Where they are.
-            dialogues: The samples.
-            task: The task.
-            count: Returns what an answer votes for.
-            read: Returns the answer that a turn is, empty if it is none.
-        """
+        """Run the samples and return the answer of the first one of those that agree most."""
 
         def is_settled(results: Mapping[int, Result]) -> bool:
             undecided = [row for row in range(len(dialogues)) if row not in results]
-            return is_decided(_ballots(results, count), undecided)
+            return is_decided(ballots.of(results), undecided)
 
+        manner = Manner(
+            adjust=_sampled,
+            peek=lambda _row, _request, text: ballots.read(text) or None,
+            settled=is_settled,
+        )
         with task.recorder.span(SpanKind.ORCHESTRATE, self.name, "samples"):
             results = run_together(
-                rows,
-                dict(enumerate(dialogues)),
-                task,
-                name=self.name,
-                manner=Manner(
-                    adjust=_sampled,
-                    peek=lambda _row, _request, text: read(text) or None,
-                    settled=is_settled,
-                ),
+                rows, dict(enumerate(dialogues)), task, name=self.name, manner=manner
             )
-        ballots = _ballots(results, count)
-        if not ballots:
-            raise _stuck(results)
-        winner = elected(ballots)
-        votes = sum(one == ballots[winner] for one in ballots.values())
+        votes = ballots.of(results)
+        if not votes:
+            row, stop = _stuck(results)
+            _tell(parts[row], task)
+            raise stop
+        winner = elected(votes)
         answer = str(results[winner])
-        share = f"{votes} of {len(ballots)} answers agree"
+        _tell(parts[winner], task)
+        agreed = sum(one == votes[winner] for one in votes.values())
+        share = f"{agreed} of {len(votes)} answers agree"
         task.add(Step(agent=self.name, kind=StepKind.THOUGHT, text=share))
         task.add(Step(agent=self.name, kind=StepKind.ANSWER, text=answer))
+        task.speaker = self.name
+        task.show(self.name, answer)
         return answer
 
     def _read_answer(self, text: str) -> str:
@@ -213,22 +202,45 @@ def _sampled(row: int, params: DecodeParams) -> DecodeParams:
     return replace(params, temperature=TEMPERATURE, top_p=TOP_P, seed=row)
 
 
-def _ballots(
-    results: Mapping[int, Result], count: Callable[[str], Hashable]
-) -> dict[int, Hashable]:
-    """Return the votes of those that have an answer; who is stuck abstains."""
-    return {
-        row: count(result)
-        for row, result in results.items()
-        if isinstance(result, str) and result.strip()
-    }
+@dataclass(frozen=True, slots=True)
+class _Ballots:
+    """How answers to a question are counted.
+
+    Attributes:
+        count: Returns what an answer to the question votes for.
+        question: The question.
+        read: Returns the answer that a turn is, empty if it is none.
+    """
+
+    count: Callable[[str, str], Hashable]
+    question: str
+    read: Callable[[str], str]
+
+    def of(self, results: Mapping[int, Result]) -> dict[int, Hashable]:
+        """Return the votes of those that have an answer; who is stuck abstains."""
+        return {
+            row: self.count(result, self.question)
+            for row, result in results.items()
+            if isinstance(result, str) and result.strip()
+        }
 
 
-def _stuck(results: Mapping[int, Result]) -> AgentStop:
-    """Return why there is no answer: what stopped the first sample, with the best there is."""
-    stops = [results[row] for row in sorted(results)]
-    reasons = [stop for stop in stops if isinstance(stop, AgentStop)]
-    if not reasons:
-        return AgentStop(FailureMode.PROTOCOL_VIOLATION, "the answer is empty")
-    best = next((stop.best for stop in reasons if stop.best), "")
-    return AgentStop(reasons[0].failure, reasons[0].reason, best)
+def _part_of(task: TaskRun) -> TaskRun:
+    """Return a task of the same spans and limits with steps of its own, which nobody is shown."""
+    part = TaskRun(limits=task.limits, functions=task.functions)
+    part.recorder = task.recorder
+    return part
+
+
+def _tell(part: TaskRun, task: TaskRun) -> None:
+    for step in part.steps:
+        task.add(step)
+
+
+def _stuck(results: Mapping[int, Result]) -> tuple[int, AgentStop]:
+    """Return a sample that is stuck and why: the first one with something to show, if any."""
+    stops = {row: stop for row, stop in sorted(results.items()) if isinstance(stop, AgentStop)}
+    if not stops:
+        return 0, AgentStop(FailureMode.PROTOCOL_VIOLATION, "the answer is empty")
+    row = next((row for row, stop in stops.items() if stop.best), min(stops))
+    return row, stops[row]
