@@ -10,6 +10,7 @@ from edgeagent.agent.paradigms.multi import Multi
 from edgeagent.agent.paradigms.plan import Plan
 from edgeagent.agent.paradigms.protocol import Paradigm
 from edgeagent.agent.paradigms.single import Single
+from edgeagent.agent.paradigms.vote import Vote
 from edgeagent.agent.runtime import Runtime
 from edgeagent.errors import ConfigError
 
@@ -18,6 +19,7 @@ _PARADIGMS: dict[str, Callable[[Runtime], Paradigm]] = {
     Single.name: Single,
     Multi.name: Multi,
     Plan.name: Plan,
+    Vote.name: Vote,
     Escalate.name: Escalate,
 }
 
