@@ -16,6 +16,7 @@ from edgeagent.agent.tools.files.reading import ReadFile, named_files
 from edgeagent.agent.tools.files.roots import Root, Roots
 from edgeagent.agent.tools.plain import is_plain_name, one_line, printable
 from edgeagent.agent.tools.protocol import Grounded, ToolResult
+from edgeagent.config.run import Budget
 from edgeagent.errors import ConfigError, ToolError
 
 LONG = " ".join(f"word{number}" for number in range(400))
@@ -182,15 +183,18 @@ def test_a_long_text_comes_in_pages_that_make_the_whole(reader: ReadFile) -> Non
         offset = int(head.rpartition(" ")[2])
         pages += " " if LONG[offset - 1] == " " else ""
     assert pages == LONG
-    assert head == f"[notes/long.txt, characters 3000 to {len(LONG)} of {len(LONG)}"
+    assert head == f"[notes/long.txt, characters 2700 to {len(LONG)} of {len(LONG)}"
     with pytest.raises(ToolError, match=f"only {len(LONG)} characters"):
         reader.run({"path": "notes/long.txt", "offset": len(LONG)})
 
 
-def test_a_page_fits_into_an_observation(reader: ReadFile) -> None:
-    from edgeagent.config.run import Budget
-
-    assert len(reader.run({"path": "notes/long.txt"}).text) < Budget().max_observation_chars
+def test_a_page_fits_into_an_observation(folder: Path, reader: ReadFile) -> None:
+    name = f"{'n' * 96}/{'m' * 99}.txt"
+    (folder / name).parent.mkdir()
+    (folder / name).write_text(LONG * 2000, encoding="utf-8")
+    text = reader.run({"path": name, "offset": 3_000_000}).text
+    assert "next offset 3000900] " in text
+    assert len(text) < Budget().max_observation_chars
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class DocumentIndex:
         try:
             yield
         except sqlite3.Error as error:
-            self._is_damaged = _is_damage(error)
+            self._is_damaged |= _is_damage(error)
             raise ToolError(f"the index of the documents cannot be read ({error})") from error
 
 

@@ -17,8 +17,8 @@ from edgeagent.agent.tools.protocol import JsonSchema, ToolResult, object_schema
 from edgeagent.errors import ResourceError, ToolError
 
 MAX_TEXT_BYTES = 8 << 20
-PAGE_CHARS = 1000
-"""Characters that are shown at once; observations are cut a little later."""
+PAGE_CHARS = 900
+"""Characters that are shown at once: with the longest name before them, no observation is cut."""
 
 _SHOWN_CHARS = 80
 _MIN_WORD_CHARS = 4
