@@ -25,7 +25,7 @@ from edgeagent.config.team import (
     TeamSpec,
     model_path,
 )
-from edgeagent.errors import ConfigError
+from edgeagent.errors import ConfigError, EdgeAgentError
 
 _DEFAULT = (Base.name, Single.name)
 MakeByName = Callable[[str, Runtime], Paradigm]
@@ -145,7 +145,10 @@ def _check(role: Role, path: Path, runtime: Runtime) -> None:
             f"{', '.join(runtime.tools) or 'none'}. Give what the tool works on, such as "
             "--documents or --tools, or take it out of `tools`."
         )
-    engine = runtime.model(role.model).engine
+    try:
+        engine = runtime.model(role.model).engine
+    except EdgeAgentError as error:
+        raise type(error)(f"{path}: role {role.name!r}: model: {error}") from error
     if role.adapter is not None and role.adapter not in engine.adapters:
         raise ConfigError(
             f"{path}: role {role.name!r}: its model has no adapter {role.adapter!r}; it has "
