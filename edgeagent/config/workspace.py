@@ -17,6 +17,8 @@ class Workspace(Spec):
 
     documents: Path | None = None
     """Folder that the search tool searches."""
+    documents_of_suite: bool = False
+    """Whether these are a suite's: read anew and completely, or not at all."""
     tools_file: Path | None = None
     """TOML file of further tools: folders, tables, Python, MCP servers, programs."""
     plugins: tuple[Path, ...] = ()

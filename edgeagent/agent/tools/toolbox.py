@@ -155,12 +155,15 @@ def _add_documents(
             on_note(f"{folder} is searched, and not the documents of {file.path}.")
     if folder is None:
         return
-    from edgeagent.agent.tools.documents.index import index_folder
+    from edgeagent.agent.tools.documents.index import index_folder, index_suite
     from edgeagent.agent.tools.documents.search import DocumentSearch
 
-    index = index_folder(
-        folder, lambda done, total: on_progress(f"reading documents: {done} of {total}")
-    )
+    if workspace.documents_of_suite:
+        index = index_suite(folder)
+    else:
+        index = index_folder(
+            folder, lambda done, total: on_progress(f"reading documents: {done} of {total}")
+        )
     box.closing(index.close)
     for note in index.notes:
         on_note(note)
