@@ -112,8 +112,10 @@ class ProfileSettings:
     def agent_workspace(self) -> Workspace:
         """Return the workspace with the documents of the suite, if it has any."""
         documents = self.suite.documents_dir
+        if documents is None:
+            return self.workspace
         return self.workspace.model_copy(
-            update={"documents": documents or self.workspace.documents}
+            update={"documents": documents, "documents_of_suite": True}
         )
 
     def agent_budget(self) -> Budget:
