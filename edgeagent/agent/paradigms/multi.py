@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgeagent.agent.functions import FunctionAgent, function_agent
+from edgeagent.agent.groups import Rows
 from edgeagent.agent.loop import Agent, Role
 from edgeagent.agent.paradigms.base import Base
 from edgeagent.agent.paradigms.fallback import run_with_fallback
@@ -19,7 +20,9 @@ from edgeagent.agent.roles import (
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
+from edgeagent.agent.together import run_together
 from edgeagent.agent.tools.protocol import JsonSchema, object_schema, string_argument
+from edgeagent.errors import ResourceError
 from edgeagent.record.outcome import FailureMode, Outcome
 
 
@@ -68,7 +71,7 @@ class Multi:
             for role in team.specialists
             if (tools := runtime.select_tools(role.tools)) or not role.tools
         }
-        self._ask = _Ask(specialists, team.does)
+        self._ask = _Ask(runtime, specialists, team.does)
         self._supervisor = Agent(runtime, team.supervisor, (self._ask,))
 
     def warm_up(self) -> None:
@@ -99,6 +102,7 @@ class Multi:
         caller = function_agent(self._runtime, FUNCTIONS_ROLE, task)
         words = Agent(self._runtime, LANGUAGE, ())
         ask = _Ask(
+            self._runtime,
             {FUNCTIONS_ROLE: caller, LANGUAGE.name: words},
             {FUNCTIONS_ROLE: "calls functions", LANGUAGE.name: BUILT_IN.does[LANGUAGE.name]},
         )
@@ -120,7 +124,10 @@ class _Ask:
     name = "ask"
     is_delegate = True
 
-    def __init__(self, specialists: Mapping[str, Agent], does: Mapping[str, str]) -> None:
+    def __init__(
+        self, runtime: Runtime, specialists: Mapping[str, Agent], does: Mapping[str, str]
+    ) -> None:
+        self._runtime = runtime
         self.specialists = specialists
         duties = ", ".join(f"{name} {does[name]}" for name in specialists if name in does)
         self.description = f"Hand the question to a specialist{': ' if duties else ''}{duties}."
@@ -156,20 +163,77 @@ class _Ask:
 
     def run(self, arguments: Mapping[str, object]) -> str:
         """Return the specialist's report."""
-        if self._task is None:
-            raise AgentStop(FailureMode.DELEGATION_FAILURE, "no task was begun")
-        name = string_argument(arguments, "specialist")
-        specialist = self.specialists.get(name)
-        if specialist is None:
-            raise AgentStop(FailureMode.DELEGATION_FAILURE, f"there is no specialist {name!r}")
+        name, task = self._named(arguments), self._begun()
         self._asked.add(name)
-        known = "".join(f"\nKnown: {report}" for report in self._reports)
         try:
-            report = specialist.run(self._question + known, self._task)
+            report = self.specialists[name].run(self._known(), task)
         except AgentStop as stop:
-            if stop.failure is FailureMode.TIMEOUT:
-                raise
-            reason = f"the specialist {name} was stuck: {stop.failure.value}: {stop.reason}"
-            raise AgentStop(FailureMode.DELEGATION_FAILURE, reason, stop.best) from stop
+            raise _failed(name, stop) from stop
         self._reports.append(report)
         return report
+
+    def run_together(self, arguments: Sequence[Mapping[str, object]]) -> list[str]:
+        """Return the reports of several specialists who do not know of one another's."""
+        named = [self._named(one) for one in arguments]
+        names = list(dict.fromkeys(named))
+        rows = self._rows(names)
+        if rows is None:
+            reports = {name: self.run({"specialist": name}) for name in names}
+            return [reports[name] for name in named]
+        task, question = self._begun(), self._known()
+        self._asked.update(names)
+        at = {name: rows.names.index(name) for name in names}
+        dialogues = {at[name]: self.specialists[name].dialogue(question, task) for name in names}
+        results = run_together(rows, dialogues, task, name="+".join(names))
+        reports = {name: result for name in names if isinstance(result := results[at[name]], str)}
+        self._reports += reports.values()
+        for name in names:
+            stop = results[at[name]]
+            if isinstance(stop, AgentStop):
+                best = stop.best or "\n".join(reports.values())
+                raise _failed(name, AgentStop(stop.failure, stop.reason, best)) from stop
+        return [reports[name] for name in named]
+
+    def _rows(self, names: Sequence[str]) -> Rows | None:
+        """Return where these specialists can work together, `None` if nowhere.
+
+        Only in the same weights, on a device where batches are run, and with the memory for it:
+        the first time costs a second copy of the weights and of the specialists' prefixes.
+        """
+        asked = {self._voice(self.specialists[name]) for name in names}
+        voice = asked.pop()
+        model, adapter = voice
+        if len(names) < 2 or asked or adapter is not None:
+            return None
+        if self._runtime.model(model).engine.info.ep != "cpu":
+            return None
+        group = [name for name, one in self.specialists.items() if self._voice(one) == voice]
+        try:
+            return self._runtime.rows("+".join(group), group, model=model)
+        except ResourceError:
+            return None
+
+    def _voice(self, specialist: Agent) -> tuple[str | None, str | None]:
+        return specialist.role.model, specialist.role.adapter
+
+    def _named(self, arguments: Mapping[str, object]) -> str:
+        name = string_argument(arguments, "specialist")
+        if name not in self.specialists:
+            raise AgentStop(FailureMode.DELEGATION_FAILURE, f"there is no specialist {name!r}")
+        return name
+
+    def _begun(self) -> TaskRun:
+        if self._task is None:
+            raise AgentStop(FailureMode.DELEGATION_FAILURE, "no task was begun")
+        return self._task
+
+    def _known(self) -> str:
+        return self._question + "".join(f"\nKnown: {report}" for report in self._reports)
+
+
+def _failed(name: str, stop: AgentStop) -> AgentStop:
+    """Return what a stuck specialist means for the supervisor: limits of the task end both."""
+    if stop.failure is FailureMode.TIMEOUT:
+        return AgentStop(stop.failure, stop.reason, stop.best)
+    reason = f"the specialist {name} was stuck: {stop.failure.value}: {stop.reason}"
+    return AgentStop(FailureMode.DELEGATION_FAILURE, reason, stop.best)
