@@ -22,6 +22,6 @@ class SandboxLimits(NamedTuple):
     cpu_s: int = 5
     memory_bytes: int = 256 << 20
     output_bytes: int = 16 << 10
-    scratch_bytes: int = 16 << 20
+    scratch_bytes: int = 8 << 20
     scratch_files: int = 256
     open_files: int = 32

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from edgeagent.agent.tools.sandbox import inside
 from edgeagent.agent.tools.sandbox.confine import SIGNALED
 from edgeagent.agent.tools.sandbox.limits import SandboxLimits
 from edgeagent.agent.tools.sandbox.plan import Layers, Plan
+from edgeagent.agent.tools.sandbox.scratch import remove_folder, too_full
 from edgeagent.errors import ResourceError
 
 _LOOK_S = 0.02
@@ -114,7 +114,7 @@ def run_confined(code: str, limits: SandboxLimits, layers: Layers) -> Finished:
             "or processes and try again."
         ) from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_folder(scratch)
 
 
 class _Watch:
@@ -169,7 +169,7 @@ class _Watch:
                     if len(key.data) > limits.output_bytes:
                         self._stopped = Ending.OUTPUT
                         return
-                if not bounded_by_kernel and _too_full(self._plan.scratch, limits):
+                if not bounded_by_kernel and too_full(self._plan.scratch, limits):
                     self._stopped = Ending.FILES
                     return
 
@@ -181,8 +181,9 @@ def _ending(code: int, cpu_s: float, limits: SandboxLimits) -> Ending:
         return Ending.FAILED
     if code == inside.LAYER_MISSING:
         return Ending.LAYER_MISSING
-    # The kernel counts its own way; a tenth of a second covers the difference.
-    return Ending.CPU if cpu_s > limits.cpu_s - 0.1 else Ending.SIGNAL
+    # The limit is held against ticks of the clock, which on a busy machine are far from the time.
+    killed = _signal_name(code) in {"SIGKILL", "SIGXCPU"}
+    return Ending.CPU if killed and cpu_s > limits.cpu_s / 2 else Ending.SIGNAL
 
 
 def _signal_name(code: int) -> str:
@@ -191,15 +192,3 @@ def _signal_name(code: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"exit status {code}"
-
-
-def _too_full(folder: str, limits: SandboxLimits) -> bool:
-    size_bytes = files = 0
-    for parent, folders, names in os.walk(folder):
-        files += len(folders) + len(names)
-        for name in names:
-            with contextlib.suppress(OSError):
-                size_bytes += os.lstat(f"{parent}/{name}").st_blocks * 512
-        if files > limits.scratch_files or size_bytes > limits.scratch_bytes:
-            return True
-    return False

@@ -10,14 +10,13 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import psutil
-
 from edgeagent.agent.tools.sql.csv_file import inspect_csv
+from edgeagent.agent.tools.sql.guard import ReadingOnly, bound, distrust, watched
 from edgeagent.agent.tools.sql.names import clean_names, quoted
+from edgeagent.agent.tools.sql.tables import Column, Rows, Table
 from edgeagent.errors import ConfigError, ToolError
 
 MAX_FILES = 10
@@ -26,74 +25,11 @@ MAX_FILES = 10
 MAX_TABLES = 200
 QUERY_S = 5.0
 _COUNTING_S = 1.0
-MAX_QUERY_BYTES = 512 << 20
-"""What a query may add to the process's memory."""
 
 COUNTED_ROWS = 10_000
 """Rows that are not shown are counted up to here."""
 
-_STEPS_BETWEEN_LOOKS = 10_000
 _MAGIC = b"SQLite format 3\0"
-_LIMITS = {
-    sqlite3.SQLITE_LIMIT_LENGTH: 1 << 20,
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 10_000,
-    sqlite3.SQLITE_LIMIT_COLUMN: 300,
-    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
-    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 20,
-    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 20,
-    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 200,
-    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
-    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
-}
-_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
-_FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "writefile", "edit"})
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column.
-
-    Attributes:
-        name: As SQL needs it.
-        label: `number`, `percent` or `date`; empty for text and whatever is not known.
-    """
-
-    name: str
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table or view.
-
-    Attributes:
-        name: As SQL needs it.
-        columns: Its columns.
-        source: Name of the file.
-        rows: Number of rows, `None` if counting them took too long.
-    """
-
-    name: str
-    columns: tuple[Column, ...]
-    source: str
-    rows: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What a query found.
-
-    Attributes:
-        columns: Names, as the query calls them.
-        rows: The first ones.
-        more: Number of further rows, up to `COUNTED_ROWS`.
-        sources: Names of the files that were read.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[object, ...], ...]
-    more: int
-    sources: tuple[str, ...]
 
 
 class Database:
@@ -110,7 +46,7 @@ class Database:
         if len(paths) > MAX_FILES:
             raise ConfigError(f"{len(paths)} files of tables are too many; {MAX_FILES} are read.")
         self._lock = threading.Lock()
-        self._read: set[tuple[str, str]] = set()
+        self._reading = ReadingOnly()
         self._sources: dict[tuple[str, str], str] = {}
         # `uri` lets files be attached read-only. Statements are not cached, because the
         # authorizer, which sees what a query reads, is asked when they are made.
@@ -139,8 +75,8 @@ class Database:
             ToolError: It is no SELECT, is wrong, or takes too much time or memory.
         """
         with self._lock:
-            self._read.clear()
-            with self._watched(time_s) as watch:
+            self._reading.read.clear()
+            with watched(self._connection, time_s) as watch:
                 try:
                     cursor = self._connection.execute(text, parameters)
                     if cursor.description is None:
@@ -151,7 +87,7 @@ class Database:
                     cursor.close()
                 except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
                     raise ToolError(watch.reason or _told(error)) from error
-            sources = tuple(sorted({self._sources[key] for key in self._read & set(self._sources)}))
+            sources = self._sources_of(self._reading.read)
             return Rows(columns, rows, more, sources)
 
     def close(self) -> None:
@@ -159,28 +95,29 @@ class Database:
         with self._lock:
             self._connection.close()
 
+    def _sources_of(self, read: Iterable[tuple[str | None, str]]) -> tuple[str, ...]:
+        found = set()
+        for schema, name in read:
+            # Without a schema, SQLite takes the first that has such a table; so is our order.
+            keys = [key for key in self._sources if key[1] == name and schema in {None, key[0]}]
+            found |= {self._sources[key] for key in keys[:1]}
+        return tuple(sorted(found))
+
     def _open(self, paths: Sequence[Path]) -> tuple[Table, ...]:
         databases = [path for path in paths if _is_database(path)]
         texts = [path for path in paths if path not in databases]
-        for statement in (
-            "PRAGMA trusted_schema = OFF",  # no function of ours runs for a view of theirs
-            "PRAGMA cell_size_check = ON",
-            "PRAGMA temp_store = MEMORY",
-        ):
-            self._connection.execute(statement)
+        distrust(self._connection)
         found: list[Table] = []
         for path, name in zip(texts, clean_names([p.stem for p in texts], "table"), strict=True):
             found.append(self._import(path, name))
         schemas = clean_names(["main", "temp", *[p.stem for p in databases]], "database")[2:]
         for path, schema in zip(databases, schemas, strict=True):
             self._attach(path, schema)
-        for limit, value in _LIMITS.items():
-            self._connection.setlimit(limit, value)
-        self._connection.execute("PRAGMA query_only = ON")
+        bound(self._connection)
         for path, schema in zip(databases, schemas, strict=True):
             taken = {table.name.lower() for table in found}
             found += self._attached_tables(path, schema, taken)
-        self._connection.set_authorizer(self._authorize)
+        self._connection.set_authorizer(self._reading.authorize)
         if not found:
             raise ConfigError(f"{', '.join(map(str, paths))} has no tables.")
         return tuple(found)
@@ -216,7 +153,7 @@ class Database:
 
     def _attached_tables(self, path: Path, schema: str, taken: set[str]) -> Iterator[Table]:
         try:
-            with self._watched(QUERY_S):
+            with watched(self._connection, QUERY_S):
                 names = self._connection.execute(
                     f"SELECT name, type FROM {quoted(schema)}.sqlite_master "
                     "WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
@@ -227,14 +164,17 @@ class Database:
         counting_until_s = time.monotonic() + _COUNTING_S
         for name, kind in names:
             # A broken view is no reason to be without the tables.
-            with contextlib.suppress(sqlite3.Error, sqlite3.Warning), self._watched(QUERY_S):
+            with (
+                contextlib.suppress(sqlite3.Error, sqlite3.Warning),
+                watched(self._connection, QUERY_S),
+            ):
                 described = self._connection.execute(
                     "SELECT name, type FROM pragma_table_info(?, ?)", (name, schema)
                 ).fetchall()
                 if not described:
                     continue
                 plain = quoted(str(name))
-                self._sources[schema, str(name)] = path.name
+                self._sources[schema, str(name).lower()] = path.name
                 rows = None
                 if kind == "table":  # whoever made a view may have it compute for ever
                     left_s = counting_until_s - time.monotonic()
@@ -247,48 +187,9 @@ class Database:
                 )
 
     def _count(self, table: str, time_s: float) -> int | None:
-        with contextlib.suppress(sqlite3.Error), self._watched(time_s):
+        with contextlib.suppress(sqlite3.Error), watched(self._connection, time_s):
             return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
         return None
-
-    @contextlib.contextmanager
-    def _watched(self, time_s: float) -> Iterator[_Watch]:
-        """Bound time and memory of what is asked meanwhile."""
-        watch = _Watch(time_s)
-        self._connection.set_progress_handler(watch.look, _STEPS_BETWEEN_LOOKS)
-        try:
-            yield watch
-        finally:
-            self._connection.set_progress_handler(None, 0)
-
-    def _authorize(
-        self, action: int, first: str | None, second: str | None, schema: str | None, _: str | None
-    ) -> int:
-        if action == sqlite3.SQLITE_READ and first is not None and schema is not None:
-            self._read.add((schema, first))
-        if action in _READING:
-            return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _FORBIDDEN_FUNCTIONS:
-            return sqlite3.SQLITE_OK
-        return sqlite3.SQLITE_DENY
-
-
-class _Watch:
-    """Ends a query that takes too much; SQLite asks it every few thousand steps."""
-
-    def __init__(self, time_s: float) -> None:
-        self._time_s = time_s
-        self._deadline_s = time.monotonic() + time_s
-        self._process = psutil.Process()
-        self._most_bytes = self._process.memory_info().rss + MAX_QUERY_BYTES
-        self.reason = ""
-
-    def look(self) -> int:
-        if time.monotonic() > self._deadline_s:
-            self.reason = f"the query took longer than {self._time_s:g} s; ask for less"
-        elif self._process.memory_info().rss > self._most_bytes:
-            self.reason = "the query needs too much memory; ask for less"
-        return int(bool(self.reason))
 
 
 def _is_database(path: Path) -> bool:

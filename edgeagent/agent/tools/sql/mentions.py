@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeagent.agent.tools.documents.words import content_words
-from edgeagent.agent.tools.sql.database import Column, Database, Table
+from edgeagent.agent.tools.sql.database import Database
+from edgeagent.agent.tools.sql.tables import Column, Table
 from edgeagent.errors import ToolError
 
 MAX_SEARCHED_ROWS = 200_000

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from edgeagent.agent.tools.calculator import operands
-from edgeagent.agent.tools.sql.database import Column
 from edgeagent.agent.tools.sql.mentions import Mention
+from edgeagent.agent.tools.sql.tables import Column
 
 MAX_TABLES = 2
 MAX_COLUMNS = 12

@@ -16,9 +16,10 @@ from edgeagent.agent.tools.protocol import (
     string_argument,
     text_schema,
 )
-from edgeagent.agent.tools.sql.database import QUERY_S, Database, Rows, Table
+from edgeagent.agent.tools.sql.database import QUERY_S, Database
 from edgeagent.agent.tools.sql.mentions import find_mentions
 from edgeagent.agent.tools.sql.narrow import query_pattern
+from edgeagent.agent.tools.sql.tables import Rows, Table
 from edgeagent.errors import ToolError
 
 MAX_QUERY_CHARS = 400
