@@ -9,7 +9,7 @@ from edgeagent.agent.models import Model
 from edgeagent.agent.stops import AgentStop, Limits
 from edgeagent.agent.turns import TurnRequest
 from edgeagent.engine.prefill import common_prefix_len
-from edgeagent.engine.protocol import SessionGroup
+from edgeagent.engine.protocol import Session, SessionGroup
 from edgeagent.errors import EngineError
 from edgeagent.record.outcome import FailureMode
 from edgeagent.record.spans import Recorder, SpanKind
@@ -23,6 +23,7 @@ class Rows:
 
         The group is closed together with this.
         """
+        self.model = model
         self.group = group
         self.names = tuple(names)
         self.conversations = tuple(
@@ -141,6 +142,13 @@ class Groups:
         if rows.names != tuple(names):
             raise EngineError(f"The group {name!r} was opened for {', '.join(rows.names)}.")
         return rows
+
+    @property
+    def opened(self) -> tuple[tuple[Session, Model], ...]:
+        """The sessions of all rows, each with its model."""
+        return tuple(
+            (session, rows.model) for rows in self._rows.values() for session in rows.group.sessions
+        )
 
     def close(self) -> None:
         """Free all caches."""

@@ -153,8 +153,21 @@ class Runtime:
         return self._sessions.context_len(model)
 
     def sessions(self) -> tuple[Session, ...]:
-        """Return the sessions that were opened so far."""
-        return self._sessions.opened
+        """Return the sessions that were opened so far, those of groups among them."""
+        return tuple(session for session, _ in self._opened())
+
+    def kv_cache_bytes(self) -> int | None:
+        """Return the size of all KV caches that were opened so far, `None` if it is not known."""
+        sizes = [
+            None
+            if (per_token := model.engine.info.kv_bytes_per_token) is None
+            else per_token * session.max_context_len
+            for session, model in self._opened()
+        ]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def _opened(self) -> tuple[tuple[Session, Model], ...]:
+        return (*self._sessions.opened, *self._groups.opened)
 
     @property
     def shares_sessions(self) -> bool:

@@ -48,7 +48,7 @@ class Sessions:
         self._available = available
         self._conversations: dict[tuple[str, int, str | None], Conversation] = {}
         self._first: dict[tuple[int, str | None], Conversation] = {}
-        self._opened: list[Session] = []
+        self._opened: list[tuple[Session, Model]] = []
         self._budget_bytes: int | None = None
 
     @property
@@ -57,8 +57,8 @@ class Sessions:
         return len(self._conversations) > len(self._opened)
 
     @property
-    def opened(self) -> tuple[Session, ...]:
-        """The sessions that were opened so far."""
+    def opened(self) -> tuple[tuple[Session, Model], ...]:
+        """The sessions that were opened so far, each with its model."""
         return tuple(self._opened)
 
     def context_len(self, model: Model) -> int:
@@ -86,7 +86,7 @@ class Sessions:
 
     def close(self) -> None:
         """Free all caches."""
-        for session in self._opened:
+        for session, _ in self._opened:
             session.close()
         self._opened.clear()
         self._conversations.clear()
@@ -97,7 +97,7 @@ class Sessions:
         if self._budget_bytes is None:
             self._budget_bytes = self._available()
         session = model.engine.open(self.context_len(model), adapter)
-        self._opened.append(session)
+        self._opened.append((session, model))
         self._budget_bytes -= self._session_bytes(model)
         return Conversation(model, role, session)
 

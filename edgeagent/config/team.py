@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from edgeagent.config.spec import Spec, load_spec
 
-TeamKind = Literal["single", "supervisor", "pipeline", "plan", "escalate"]
+TeamKind = Literal["single", "supervisor", "pipeline", "plan", "vote", "escalate"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Names of teams and roles go into traces and file names."""
 
@@ -113,6 +113,8 @@ class TeamSpec(Spec):
     kind: TeamKind = "supervisor"
     supervisor: SupervisorSpec | None = None
     role: tuple[RoleSpec, ...] = Field(default=(), max_length=MAX_ROLES)
+    samples: int | None = Field(default=None, ge=2, le=32)
+    """How many answers a vote is about."""
     escalate: EscalateSpec | None = None
     endpoint: EndpointSpec | None = None
 
@@ -136,7 +138,9 @@ class TeamSpec(Spec):
             found.append(f'[escalate] and [endpoint] need kind = "escalate", not "{kind}"')
         if kind != "supervisor" and self.supervisor:
             found.append(f'[supervisor] needs kind = "supervisor", not "{kind}"')
-        if kind in {"single", "plan"} and count != 1:
+        if kind != "vote" and self.samples is not None:
+            found.append(f'samples needs kind = "vote", not "{kind}"')
+        if kind in {"single", "plan", "vote"} and count != 1:
             found.append(f"a team of the kind {kind} has exactly one [[role]], not {count}")
         if kind in {"supervisor", "pipeline"} and count < 2:
             found.append(f"a team of the kind {kind} has two [[role]] at least, not {count}")

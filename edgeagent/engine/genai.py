@@ -85,6 +85,7 @@ class GenaiEngine:
         self.chat_tokens = self._facts.chat_tokens
         self.control_tokens = self._facts.control_tokens
         self.adapters = tuple(sorted(self._facts.adapters))
+        self.folder = self._facts.folder
 
     def encode(self, text: str) -> list[int]:
         """Tokenize; nothing is added."""

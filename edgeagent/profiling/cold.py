@@ -76,6 +76,7 @@ def measure_cold_start(settings: ProfileSettings, config: RunConfig, paradigm: s
         warm_up_ns=finished["warm_up_ns"],
         prefix_tokens=finished["prefix_tokens"],
         sessions=finished["sessions"],
+        shares_sessions=finished["shares_sessions"],
         kv_cache_bytes=finished["kv_cache_bytes"],
         tasks=len(cold_tasks(settings.suite.spec.task)),
         rss_loaded_bytes=rss_loaded,

@@ -57,16 +57,14 @@ def _work(job: Mapping[str, Any]) -> None:
     prefix_tokens = sum(len(session.tokens) for session in sessions)
     for task in job["tasks"]:
         bench.run(job["paradigm"], task["question"], edges=peaks, functions=task["functions"])
-    per_token = engine.info.kv_bytes_per_token
-    sessions = bench.runtime.sessions()
-    capacity = sum(session.max_context_len for session in sessions)
     memory = peaks.result()
     _say(
         finished={
             "warm_up_ns": warm_up_ns,
             "prefix_tokens": prefix_tokens,
-            "sessions": len(sessions),
-            "kv_cache_bytes": None if per_token is None else capacity * per_token,
+            "sessions": len(bench.runtime.sessions()),
+            "shares_sessions": bench.runtime.shares_sessions,
+            "kv_cache_bytes": bench.runtime.kv_cache_bytes(),
             "rss_peak_by_phase_bytes": memory.rss_peak_bytes,
             "rss_anon_by_phase_bytes": memory.rss_anon_bytes,
             "rss_file_by_phase_bytes": memory.rss_file_bytes,

@@ -22,15 +22,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from edgeagent.config.package import Package
-from edgeagent.config.run import Budget, EngineConfig
-from edgeagent.config.workspace import Workspace
+from edgeagent.agent.sessions import AvailableBytes, available_bytes
+from edgeagent.config.package import Package, is_package, read_package
+from edgeagent.config.run import EngineConfig
 from edgeagent.engine.genai_package import CONFIG_NAME
-from edgeagent.engine.grammar import GrammarMatcher
-from edgeagent.engine.scripted import ScriptedEngine, replies
+from edgeagent.errors import ConfigError
+from edgeagent.export.resolve import resolve
+from edgeagent.profiling.dry_run import Plan, plan_of
 from edgeagent.profiling.settings import ProfileSettings
-from edgeagent.profiling.workbench import Workbench
 from edgeagent.record.manifest import TensorGroup
 from edgeagent.record.memory import MemoryPrediction
 
@@ -60,44 +61,81 @@ _STORED = re.compile(
 """How the manifest words the storage of a group of tensors."""
 
 _MAX_COUNT = 1 << 31
-_DRY_CONTEXT_LEN = 1 << 18
-_DRY_QUESTION = "How much is 21 plus 34?"
 _MAX_CONFIG_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a paradigm needs of an engine.
-
-    Attributes:
-        sessions: KV caches that it opens.
-        uses_grammars: Whether it writes tool calls under a grammar.
-    """
-
-    sessions: int
-    uses_grammars: bool
 
 
 def predict_memory(settings: ProfileSettings, paradigm: str) -> MemoryPrediction | None:
     """Predict what a process needs that runs one paradigm alone.
 
     Returns:
-        `None` where nothing can be said: on another device than the CPU the weights lie elsewhere.
+        `None` where nothing can be said: on another device than the CPU the weights lie elsewhere,
+        and of a model that was not exported yet nothing is known.
 
     Raises:
-        ConfigError: There is no paradigm of that name, or the documents cannot be read.
+        ConfigError: There is no paradigm of that name, or something of the workspace cannot be
+            used.
     """
     if settings.engine.ep != "cpu":
         return None
     budget = settings.agent_budget()
     plan = plan_of(paradigm, settings.agent_workspace(), budget)
-    return predict(settings.package, settings.engine, plan, budget.max_context_len)
+    further = {name: _package_of(name) for name in plan.further or ()}
+    found = predict(
+        settings.package, settings.engine, plan, budget.max_context_len, sessions=budget.sessions
+    )
+    for name, package in further.items():
+        if package is None or plan.further is None:
+            return None
+        more = predict(package, settings.engine, plan.further[name], budget.max_context_len)
+        found = _together(found, more)
+    return found
+
+
+def _package_of(model: str) -> Package | None:
+    """Return the package of a model that a role names, if it is there."""
+    folder = Path(model).expanduser()
+    try:
+        folder = folder if is_package(folder) else resolve(model).folder
+        return read_package(folder) if is_package(folder) else None
+    except ConfigError:
+        return None
+
+
+def _together(one: MemoryPrediction, other: MemoryPrediction) -> MemoryPrediction:
+    """Return what two models in one process need."""
+    added = (
+        "weights_bytes",
+        "tokenizer_bytes",
+        "grammar_bytes",
+        "kv_cache_bytes",
+        "activations_bytes",
+        "sessions",
+    )
+    parts = {name: getattr(one, name) + getattr(other, name) for name in added}
+    # They are loaded one after the other.
+    load_extra = max(one.load_extra_bytes, other.load_extra_bytes)
+    return one.model_copy(update={**parts, "load_extra_bytes": load_extra})
 
 
 def predict(
-    package: Package, engine: EngineConfig, plan: Plan, context_len: int
+    package: Package,
+    engine: EngineConfig,
+    plan: Plan,
+    context_len: int,
+    *,
+    sessions: Literal["own", "shared"] | None = "own",
+    available: AvailableBytes = available_bytes,
 ) -> MemoryPrediction:
-    """Predict the memory of a loaded package with sessions of `context_len` tokens."""
+    """Predict the memory of a loaded package with sessions of `context_len` tokens.
+
+    Args:
+        package: The model.
+        engine: Settings of the runtime.
+        plan: What the paradigm needs of it.
+        context_len: Tokens of a session.
+        sessions: As in `Budget.sessions`; `None` lets memory decide how many there are.
+        available: How much memory there is for them and the model together.
+    """
     manifest, shape = package.manifest, _Shape.of(package.folder)
     chunk = min(engine.prefill_chunk_len, context_len)
     rows = chunk if engine.speculation is not None else 1  # positions whose logits are kept
@@ -105,50 +143,25 @@ def predict(
     scores = shape.heads * context_len
     activations = chunk * (hidden + scores) + rows * shape.vocab_size
     model_bytes = sum(size for name, size in manifest.files.items() if ".onnx" in name)
+    copies = 2 if plan.batches else 1
+    weights = copies * round(packed_weights_bytes(manifest.tensor_groups))
+    tokenizer = TOKENIZER_FACTOR * manifest.files.get("tokenizer.json", 0)
+    session_bytes = context_len * manifest.kv_bytes_per_token
+    count = plan.sessions
+    if sessions is None and session_bytes and not plan.batches:
+        left = available() - RUNTIME_BYTES - weights - tokenizer
+        count = max(1, min(count, left // session_bytes))
     return MemoryPrediction(
         runtime_bytes=RUNTIME_BYTES,
-        weights_bytes=round(packed_weights_bytes(manifest.tensor_groups)),
+        weights_bytes=weights,
         load_extra_bytes=round(LOAD_EXTRA_SHARE * model_bytes),
-        tokenizer_bytes=TOKENIZER_FACTOR * manifest.files.get("tokenizer.json", 0),
+        tokenizer_bytes=tokenizer,
         grammar_bytes=GRAMMAR_BYTES_PER_TOKEN * shape.vocab_size if plan.uses_grammars else 0,
-        kv_cache_bytes=plan.sessions * context_len * manifest.kv_bytes_per_token,
-        activations_bytes=activations * _FLOAT32_BYTES,
-        sessions=plan.sessions,
+        kv_cache_bytes=count * session_bytes,
+        activations_bytes=copies * activations * _FLOAT32_BYTES,
+        sessions=count,
         context_len=context_len,
     )
-
-
-def plan_of(paradigm: str, workspace: Workspace, budget: Budget) -> Plan:
-    """Return what a paradigm needs, by running it once on a model that says nothing.
-
-    Raises:
-        ConfigError: There is no paradigm of that name, or the documents cannot be read.
-    """
-    # Its tokens are bytes, so prompts are several times longer than with a real model.
-    roomy = budget.model_copy(update={"max_context_len": _DRY_CONTEXT_LEN})
-    engine = _DryEngine()
-    # Servers and programs of a tools file are not started for that: they change no cache.
-    dry = workspace.model_copy(update={"tools_file": None})
-    bench = Workbench(engine, workspace=dry, budget=roomy)
-    try:
-        bench.paradigm(paradigm).warm_up()
-        bench.run(paradigm, _DRY_QUESTION)
-        return Plan(len(bench.runtime.sessions()), engine.was_asked_for_a_grammar)
-    finally:
-        bench.close()
-
-
-class _DryEngine(ScriptedEngine):
-    """A model that says nothing, and remembers whether it was to follow a grammar."""
-
-    was_asked_for_a_grammar = False
-
-    def __init__(self) -> None:
-        super().__init__(replies(), context_len=_DRY_CONTEXT_LEN)
-
-    def matcher(self, grammar: str) -> GrammarMatcher:
-        self.was_asked_for_a_grammar = True
-        return super().matcher(grammar)
 
 
 def packed_weights_bytes(groups: tuple[TensorGroup, ...]) -> float:

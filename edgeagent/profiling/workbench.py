@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgeagent.agent.memory.recall import Memory
 from edgeagent.agent.memory.store import TraceStore
+from edgeagent.agent.models import OpenModel
 from edgeagent.agent.paradigms.protocol import Paradigm
 from edgeagent.agent.paradigms.remembering import Remembering, without_memory
 from edgeagent.agent.runtime import Runtime
@@ -36,6 +37,12 @@ def load_engine(folder: Path, config: EngineConfig | None = None) -> Engine:
     return GenaiEngine(folder, config)
 
 
+def _own(engine: Engine) -> dict[Path, Engine]:
+    """Return the engine by its package's folder, if it has one: roles may name it again."""
+    folder = getattr(engine, "folder", None)
+    return {folder: engine} if isinstance(folder, Path) else {}
+
+
 def ignore_note(_note: str) -> None:
     """Do nothing with a note."""
 
@@ -52,6 +59,7 @@ class Workbench:
         tool_call_format: str = "compact",
         extra_tools: Sequence[Tool] = (),
         energy: EnergyReader | None = None,
+        open_model: OpenModel | None = None,
         on_note: Callable[[str], None] = ignore_note,
     ) -> None:
         """Open the tools; no cache is allocated yet.
@@ -63,6 +71,7 @@ class Workbench:
             tool_call_format: Name of the format, as in the package's manifest.
             extra_tools: Further tools.
             energy: Reads the energy that the device used, for a budget in joules.
+            open_model: Loads the models that roles name; `None` exports and loads real ones.
             on_note: Told what was left out and why, such as a document that cannot be read.
 
         Raises:
@@ -83,7 +92,7 @@ class Workbench:
                 [*self._toolbox.tools, *extra_tools],
                 self.budget,
                 tool_call_format,
-                open_model=ModelOpener(self.budget),
+                open_model=open_model or ModelOpener(self.budget, loaded=_own(engine)),
             )
         except BaseException:
             self._toolbox.close()

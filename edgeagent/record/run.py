@@ -140,6 +140,7 @@ class ColdRecord(Record):
         warm_up_ns: Opening the sessions and prefilling the prefixes of all roles.
         prefix_tokens: Length of these prefixes.
         sessions: KV caches that were opened.
+        shares_sessions: Whether roles shared some of them, by the budget or for lack of memory.
         kv_cache_bytes: Computed size of these caches, `None` if unknown.
         tasks: Number of tasks run.
         rss_loaded_bytes: Resident memory after loading, before any cache was opened.
@@ -166,6 +167,7 @@ class ColdRecord(Record):
     warm_up_ns: int
     prefix_tokens: int
     sessions: int
+    shares_sessions: bool = False
     kv_cache_bytes: int | None
     tasks: int
     rss_loaded_bytes: int | None

@@ -30,7 +30,7 @@ class Pipeline:
         """
         self.name = name
         self._runtime = runtime
-        self._base = Base(runtime)
+        self._base = Base(runtime, model=roles[-1].model)
         self._agents = [Agent(runtime, role, runtime.select_tools(role.tools)) for role in roles]
 
     def warm_up(self) -> None:

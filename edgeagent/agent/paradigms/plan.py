@@ -42,7 +42,7 @@ class Plan:
         """
         self.name = name
         self._runtime = runtime
-        self._base = Base(runtime)
+        self._base = Base(runtime, model=role.model)
         tools = runtime.select_tools(role.tools)
         self._planner = Planner(runtime, role, tools)
         self._agent = _Executor(runtime, role, tools)

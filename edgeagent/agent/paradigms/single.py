@@ -28,7 +28,7 @@ class Single:
         """
         self.name = name
         self._runtime = runtime
-        self._base = Base(runtime)
+        self._base = Base(runtime, model=role.model)
         self._agent = Agent(runtime, role, runtime.select_tools(role.tools))
 
     def warm_up(self) -> None:

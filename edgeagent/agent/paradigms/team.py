@@ -15,6 +15,7 @@ from edgeagent.agent.paradigms.pipeline import Pipeline
 from edgeagent.agent.paradigms.plan import Plan
 from edgeagent.agent.paradigms.protocol import Paradigm
 from edgeagent.agent.paradigms.single import Single
+from edgeagent.agent.paradigms.vote import Vote
 from edgeagent.agent.roles import SINGLE
 from edgeagent.agent.runtime import Runtime
 from edgeagent.config.team import (
@@ -28,6 +29,7 @@ from edgeagent.config.team import (
 from edgeagent.errors import ConfigError, EdgeAgentError
 
 _DEFAULT = (Base.name, Single.name)
+DEFAULT_SAMPLES = 4
 MakeByName = Callable[[str, Runtime], Paradigm]
 """Makes any paradigm of the catalog."""
 
@@ -53,6 +55,9 @@ def make_team(team: TeamSpec, path: Path, runtime: Runtime, make: MakeByName) ->
         return Single(runtime, roles[0], team.name)
     if team.kind == "plan":
         return Plan(runtime, roles[0], team.name)
+    if team.kind == "vote":
+        samples = team.samples or DEFAULT_SAMPLES
+        return Vote(runtime, samples, role=roles[0], name=team.name)
     if team.kind == "pipeline":
         return Pipeline(runtime, roles, team.name)
     supervisor = _supervisor(team.supervisor or SupervisorSpec(), team.role, path)

@@ -154,6 +154,13 @@ def test_a_plan_of_a_file(team: Callable[[str], Path]) -> None:
     assert speakers(outcome) == ["clerk_planner", "clerk"]
 
 
+def test_a_vote_of_a_file(team: Callable[[str], Path]) -> None:
+    path = team('name = "v"\nkind = "vote"\nsamples = 3\n[[role]]\nname = "clerk"')
+    outcome = run(path, lambda _: "It is 168.")
+    assert outcome.answer == "It is 168."
+    assert {"clerk 1", "clerk 2", "clerk 3"} >= set(speakers(outcome)) - {"v"}
+
+
 def test_a_pipeline_hands_reports_on(team: Callable[[str], Path]) -> None:
     path = team(
         'name = "chain"\nkind = "pipeline"\n'
@@ -254,6 +261,7 @@ SINGLE = 'name = "t"\nkind = "single"\n[[role]]\nname = "a"\n'
         ('name = "t"\nkind = "single"', "exactly one [[role]], not 0"),
         (f'{SINGLE}[[role]]\nname = "b"', "exactly one [[role]], not 2"),
         ('name = "t"\n[[role]]\nname = "a"', "two [[role]] at least, not 1"),
+        (SINGLE.replace('"t"', '"t"\nsamples = 3'), 'samples needs kind = "vote"'),
         (f"{SINGLE}[supervisor]", '[supervisor] needs kind = "supervisor"'),
         (f"{SINGLE}[escalate]", 'need kind = "escalate"'),
         (SINGLE.replace('"single"', '"escalate"'), "has no [[role]]"),

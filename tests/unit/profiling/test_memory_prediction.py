@@ -13,14 +13,13 @@ from edgeagent.config.run import Budget, EngineConfig, NGramSpeculation
 from edgeagent.config.suites import Suite
 from edgeagent.config.workspace import Workspace
 from edgeagent.errors import ConfigError
+from edgeagent.profiling.dry_run import Plan, plan_of
 from edgeagent.profiling.memory_prediction import (
     GRAMMAR_BYTES_PER_TOKEN,
     LOAD_EXTRA_SHARE,
     RUNTIME_BYTES,
     TOKENIZER_FACTOR,
-    Plan,
     packed_weights_bytes,
-    plan_of,
     predict,
     predict_memory,
 )
