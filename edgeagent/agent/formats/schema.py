@@ -135,7 +135,7 @@ def check_schema(tool: str, schema: Json) -> None:
         lines = value_rules("args", schema)
         tokenizer = GrammarTokenizer(SINGLE_BYTES, None, ())
         GrammarMatcher(tokenizer, "\n".join(["start: args", *lines]))
-    except (EngineError, ToolError) as error:
+    except (EngineError, ToolError, RecursionError) as error:
         reason = str(error).removesuffix(".")
         raise ToolError(
             f"The parameters of the tool {tool[:80]!r} cannot be enforced: {reason}."
@@ -213,7 +213,7 @@ class _Writer:
         if not types:
             return self._anything(_MAX_NESTING - 1)
         if len(types) > 1:
-            return self._either({**schema, "type": one} for one in types)
+            return self._either({**schema, "type": one, "nullable": False} for one in types)
         return self._typed(types[0], schema)
 
     def _typed(self, kind: str, schema: Json) -> str | None:
