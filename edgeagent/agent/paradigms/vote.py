@@ -44,13 +44,20 @@ class Vote:
     name = "vote"
 
     def __init__(
-        self, runtime: Runtime, k: int = 4, role: Role = SINGLE, name: str = "vote"
+        self,
+        runtime: Runtime,
+        k: int = 4,
+        *,
+        temperature: float = TEMPERATURE,
+        role: Role = SINGLE,
+        name: str = "vote",
     ) -> None:
         """Prepare; nothing is prefilled yet.
 
         Args:
             runtime: What paradigms share.
             k: Number of samples.
+            temperature: Of the samples behind the first one.
             role: Who the agent is.
             name: The paradigm's name.
 
@@ -62,6 +69,7 @@ class Vote:
         self.name = name
         self._runtime = runtime
         self._role = role
+        self._temperature = temperature
         # Rows of their own for each prefix, so that both stay cached.
         self._plain_name = f"{name} plain"
         self._base = Base(runtime, model=role.model)
@@ -132,7 +140,7 @@ class Vote:
             return is_decided(ballots.of(results), undecided)
 
         manner = Manner(
-            adjust=_sampled,
+            adjust=self._sampled,
             peek=lambda _row, _request, text: ballots.read(text) or None,
             settled=is_settled,
         )
@@ -183,6 +191,12 @@ class Vote:
         task.add(Step(agent=sample, kind=StepKind.ANSWER, text=answer))
         return answer
 
+    def _sampled(self, row: int, params: DecodeParams) -> DecodeParams:
+        """Return how a sample is drawn: the first one is greedy."""
+        if row == 0:
+            return params
+        return replace(params, temperature=self._temperature, top_p=TOP_P, seed=row)
+
     def _rows(self, group: str) -> Rows:
         role = self._role
         return self._runtime.rows(group, self._names, model=role.model, adapter=role.adapter)
@@ -193,13 +207,6 @@ def _plain_opening(question: str) -> list[Message]:
         {"role": "system", "content": INSTRUCTIONS},
         {"role": "user", "content": question},
     ]
-
-
-def _sampled(row: int, params: DecodeParams) -> DecodeParams:
-    """The first sample is greedy."""
-    if row == 0:
-        return params
-    return replace(params, temperature=TEMPERATURE, top_p=TOP_P, seed=row)
 
 
 @dataclass(frozen=True, slots=True)
