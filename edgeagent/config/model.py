@@ -45,12 +45,18 @@ class ToolCallFormat(StrEnum):
     """JSON inside `<tool_call>` tags: Qwen2.5 and Qwen3."""
     LLAMA3_JSON = "llama3_json"
     """A bare JSON object with `name` and `parameters`: Llama 3.x."""
+    LLAMA3_PYTHONIC = "llama3_pythonic"
+    """`[f(a=1), g()]`: Llama 3.2, as its makers describe it beside the template's JSON."""
+    MISTRAL = "mistral"
+    """A JSON list behind `[TOOL_CALLS]`."""
     PHI4 = "phi4"
-    """JSON inside `<|tool_call|>` tags."""
+    """A JSON list inside `<|tool_call|>` tags."""
     GEMMA = "gemma"
     """JSON asked for in the user turn; Gemma 3 has neither a system role nor a tool role."""
     SMOLLM3 = "smollm3"
     """JSON inside `<tool_call>` tags, with tools listed in XML."""
+    PLAIN = "plain"
+    """JSON asked for in plain words: the reference of comparisons, no recipe's choice."""
 
 
 def _safe_relative(value: str) -> str:
