@@ -40,6 +40,16 @@ _OWN_MODULES = frozenset(
 )
 _STANDARD_MODULES = frozenset({"re", "enum", "typing", "json"})
 _MODEL_NAME = "edgeagent"
+_SURPRISES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What the checker raises at answers whose shape it did not expect."""
 
 
 def wheel_folder() -> Path:
@@ -104,7 +114,7 @@ def check_calls(
             category,
             _MODEL_NAME,
         )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, NotImplementedError):
+    except _SURPRISES:
         # The checker takes the shapes that answers have for granted; what has another is wrong.
         return False
     return bool(verdict["valid"])

@@ -20,12 +20,6 @@ ADAPTERS: Mapping[str, Callable[[str], Suite]] = {
 }
 """By what stands before the colon; the function gets what stands behind it."""
 
-SUITE_HELP = (
-    "A suite's name, folder or .jsonl file; bfcl:CATEGORY,... (from the installed bfcl-eval),"
-    " gsm8k:FILE or finqa:FILE. @N behind a category or file draws N questions."
-)
-"""For the `--suite` option of commands."""
-
 
 def open_suite(name_or_path: str | Path) -> Suite:
     """Load a suite by name, path, or the name of an adapter with what it shall read.

@@ -161,6 +161,7 @@ def test_right_answers_are_right_and_none_is_wrong(whole: Suite) -> None:
         ({"city": "Paris", "days": 3, "mode": "bus"}, False),
         ({"city": ["Paris"], "days": 3}, False),
         ({"city": None, "days": {}}, False),
+        ({"city": "Paris", "days": 3, "budget": 10**400}, False),
         ({}, False),
     ],
 )
