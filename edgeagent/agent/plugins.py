@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from edgeagent.agent.formats.protocol import Example
 from edgeagent.agent.paradigms.catalog import ParadigmClass
@@ -110,7 +111,7 @@ def _tool(path: Path, given: object) -> Tool:
             ) from error
     if reason := next(_tool_defects(tool), ""):
         raise ConfigError(f"{path}: the tool {_title(tool)} {reason}.")
-    return tool  # type: ignore[return-value] - checked just now
+    return cast("Tool", tool)
 
 
 def _tool_defects(tool: object) -> Iterator[str]:
@@ -148,7 +149,7 @@ def _paradigm(path: Path, given: object) -> ParadigmClass:
         reason = f"has no method `{missing[0]}`" if missing else ""
     if reason:
         raise ConfigError(f"{path}: the paradigm {_title(given)} {reason}.")
-    return given  # type: ignore[return-value] - checked just now
+    return cast("ParadigmClass", given)
 
 
 def _title(thing: object) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from edgeagent.agent.tools.arithmetic import evaluate
-from edgeagent.agent.tools.measures import conversions, find_measures
+from edgeagent.agent.tools.measures import MAX_QUANTITIES, conversions, find_measures
 from edgeagent.agent.tools.protocol import (
     JsonSchema,
     object_schema,
@@ -105,6 +105,11 @@ def _numbers(text: str) -> list[tuple[int, int, str]]:
 
 def _converted(question: str, said: str) -> tuple[str, ...]:
     """Return the expressions that answer in the unit that was asked for, if it takes converting."""
+    numbers = [*_numbers(question), *_numbers(said)]
+    if len(numbers) > 2 * MAX_QUANTITIES:  # 3 hours 20 minutes are one quantity and two numbers
+        return ()
+    if any(number.endswith("%") for _, _, number in numbers):
+        return ()  # what a percentage is taken of cannot be told by its unit
     asked, found = (find_measures(text, _numbers(text)) for text in (question, said))
     return conversions(question, asked, found)
 

@@ -20,6 +20,10 @@ _MAX_WORDS = 5
 _WORD = re.compile(r"[^\W\d_]+[²³]?|°\s?[CFcf]\b|/")
 _UNIT_TEXT = re.compile(rf"[ -]?(?:(?:{_WORD.pattern}) ?){{1,{_MAX_WORDS}}}")
 _INCH = re.compile(r" ?in\b(?= (?:in|to|into) )")
+_ASKING = re.compile(
+    r"\b(?:how (?:many|much)|number of|in|into|to|as) (?:(?:full|whole|total) )?(?=[^\W\d]|°)",
+    re.IGNORECASE,
+)
 _CONVERTS = frozenset(("in", "to", "into", "as"))
 _RATES = frozenset(("a", "an", "each", "every"))
 _NO_UNITS = frozenset(("in", "to", "as", "of", "x", "per", "a", "at", "am", "pm", "no", "st", "so"))
@@ -50,13 +54,10 @@ def find_measures(text: str, numbers: Sequence[tuple[int, int, str]]) -> tuple[M
 
     Args:
         text: The text.
-        numbers: Where its numbers begin and end, and how an expression writes them; percentages
-            are left out.
+        numbers: Where its numbers begin and end, and how an expression writes them.
     """
     found: list[Measure] = []
     for start, end, number in numbers:
-        if number.endswith("%"):
-            continue
         unit, length = unit_before(text[end:])
         written = f"{number} {unit}".strip()
         part = Measure(written, (unit,) if unit else (), evaluate(written), start, end + length)
@@ -99,12 +100,10 @@ def unit_before(text: str) -> tuple[str, int]:
     return "", 0
 
 
-def asked_units(question: str, measures: Sequence[Measure]) -> Iterator[str]:
-    """Return the units of a question that belong to no quantity in it, in order."""
-    for match in re.finditer(r"(?<![\w.°/-])(?=[^\W\d]|°)", question):
-        if any(part.start <= match.start() < part.end for part in measures):
-            continue
-        unit, _ = unit_before(question[match.start() :])
+def asked_units(question: str) -> Iterator[str]:
+    """Return the units that a question asks for: how many miles, in feet, to Celsius."""
+    for match in _ASKING.finditer(question):
+        unit, _ = unit_before(question[match.end() :])
         if len(unit) > 1:
             yield unit
 
@@ -124,7 +123,7 @@ def conversions(
     measures = (*asked, *found)
     if not measures or len(measures) > MAX_QUANTITIES:
         return ()
-    for target in asked_units(question, asked):
+    for target in asked_units(question):
         unit = _unit(target)
         if unit is None or not _differs(unit, measures):
             continue
@@ -142,8 +141,12 @@ def _chains(asked: Sequence[Measure], found: Sequence[Measure]) -> Iterator[str]
         return
     for chain in itertools.permutations((*asked, *found)):
         for operators in itertools.product("*/+-", repeat=len(chain) - 1):
-            pairs = zip(operators, chain[1:], strict=True)
-            yield chain[0].text + "".join(f" {operator} {part.text}" for operator, part in pairs)
+            pairs = list(zip(operators, chain, chain[1:], strict=False))
+            if any(
+                operator == "/" and not left.units and part.units for operator, left, part in pairs
+            ):
+                continue  # 6 / 750 ml would be read as a small part of a millilitre
+            yield chain[0].text + "".join(f" {operator} {part.text}" for operator, _, part in pairs)
 
 
 def _differs(target: Unit, measures: Sequence[Measure]) -> bool:

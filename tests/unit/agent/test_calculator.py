@@ -55,6 +55,12 @@ def test_it_describes_itself_as_templates_expect() -> None:
             ],
         ),
         ("How high is the tower in feet?", ("It is 30 metres high.",), ["30 metres in feet"]),
+        ("What is 100 km/h in mph?", (), ["100 km/h in mph"]),
+        (
+            "I walk 5 km every day for 2 weeks. How many miles is that?",
+            (),
+            ["5 km per day * 2 weeks in miles", "2 weeks * 5 km per day in miles"],
+        ),
     ],
 )
 def test_conversions_are_offered_where_units_differ(
@@ -80,9 +86,19 @@ def test_nothing_is_offered_where_nothing_is_to_convert(
     assert offered(question, results) == []
 
 
-def test_equal_units_leave_plain_numbers() -> None:
-    (pattern,) = offered("A truck drives 73 km per hour for 14 hours. How many km is that?", ())[:1]
-    assert pattern.startswith("73 ([-+*/]")
+@pytest.mark.parametrize(
+    "question",
+    [
+        "A truck drives 73 km per hour for 14 hours. How many km is that?",
+        "A year has 12 months. The rent is 900 dollars per month. How much is it for a year?",
+        "What is 20% of 5 km in metres?",
+        "A car uses 6 litres per 100 km. How many litres does it use for 250 km?",
+    ],
+)
+def test_plain_numbers_are_offered_otherwise(question: str) -> None:
+    (pattern,) = offered(question, ())[:1]
+    assert "[-+*/]" in pattern
+    assert "in " not in pattern
 
 
 def offered(question: str, results: tuple[str, ...]) -> list[str]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,9 @@ from edgeagent.agent.tools.mcp.budget import Shown, fit
 from edgeagent.agent.tools.mcp.schemas import MAX_ITEMS, UnsupportedSchemaError, simplify
 from edgeagent.agent.tools.mcp.texts import plain_name, plain_text
 from edgeagent.agent.tools.parameters import grammar_error
+from edgeagent.agent.tools.toolbox import open_toolbox
+from edgeagent.config.workspace import Workspace
+from edgeagent.errors import MissingExtraError
 
 TEXT = {"type": "string", "maxLength": 200}
 
@@ -264,3 +269,12 @@ def test_names_are_made_plain(name: str, plain: str) -> None:
 )
 def test_texts_are_made_plain(text: str, plain: str) -> None:
     assert plain_text(text, 40) == plain
+
+
+def test_without_the_package_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    (tmp_path / "tools.toml").write_text("[mcp.a]\ncommand = 'x'\n", encoding="utf-8")
+    with pytest.raises(MissingExtraError, match=r"edgeagent\[mcp\]"):
+        open_toolbox(Workspace(tools_file=tmp_path / "tools.toml"), count_tokens=len)
