@@ -234,6 +234,7 @@ def show(answers: Sequence[Answer], arms: Sequence[str], categories: Sequence[st
         values = [cell(found) if found else "-" for found in by_arm]
         print(f"{label:<22}" + "".join(f"{value:>24}" for value in values))
 
+    row("answers in words", lambda found: f"{sum(map(_is_answer, found))} of {len(found)}")
     row("malformed calls", lambda found: f"{_sum(found, 'malformed'):.0f} of {len(found)}")
     row("unfit calls", lambda found: f"{_sum(found, 'unfit'):.0f} of {_sum(found, 'calls'):.0f}")
     row("cut off or stuck", lambda found: str(sum(map(_is_stuck, found))))
@@ -245,6 +246,11 @@ def show(answers: Sequence[Answer], arms: Sequence[str], categories: Sequence[st
             pair = compare(answers, (arms[0], other), category)
             if pair is not None:
                 print(f"  {category:<20}{fmt.difference(pair.difference, 'points', 100)}")
+
+
+def _is_answer(answer: Answer) -> bool:
+    """Whether the model said something: where no function fits, silence and scrap also count."""
+    return answer.failure is None and answer.calls == 0
 
 
 def _is_stuck(answer: Answer) -> bool:

@@ -48,7 +48,7 @@ def tradeoff_markdown(summary: Summary) -> str:
         _rows("Category", paradigms, category_detail_rows(summary)),
         *_study(summary, paradigms),
         "## Completion and failures",
-        _rows("Task runs", paradigms, failure_rows(summary)),
+        _rows("Outcome", paradigms, failure_rows(summary)),
         *_energy(summary, paradigms),
         *_memory(summary, paradigms),
         *_conditions(summary),

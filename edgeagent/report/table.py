@@ -161,5 +161,5 @@ def _joules(paradigm: ParadigmSummary) -> str:
 
 
 def _failures(paradigm: ParadigmSummary) -> str:
-    modes = [f"{name} {count}" for name, count in paradigm.failure_modes.items()]
+    modes = [f"{name.replace('_', ' ')} {count}" for name, count in paradigm.failure_modes.items()]
     return ", ".join(modes) or "none"

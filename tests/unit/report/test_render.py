@@ -76,7 +76,7 @@ def test_markdown_says_where_the_figures_are_from(summary: Summary) -> None:
     assert "## Relative to the base model" not in text  # there is one category
     assert "| Protocol violation |" in text
     assert "| \N{EN SPACE}95 % interval |" in text
-    assert "protocol_violation 1" in text
+    assert "protocol violation 1" in text
     assert "| Energy per task | not measured | not measured | not measured |" in text
     for fact in ("scripted 1.2.3, cpu", "core@1", "seed 7", "2 usable cores", "a" * 64):
         assert fact in text
