@@ -40,7 +40,7 @@ class Adaptation:
         """Return messages and tools for the template."""
         adapted = list(messages)
         if tools and not self._shows_tools:
-            adapted = _with_tools(adapted, tools)
+            adapted = _with_tools(adapted, tools, own_place=self._shows_tools_of_system)
         if any("tool_calls" in message or message["role"] in _TOOL_ROLES for message in adapted):
             adapted = [self._without_tool_role(message) for message in adapted]
         if adapted and adapted[0]["role"] == "system" and not self._has_system_role:
@@ -60,11 +60,15 @@ class Adaptation:
 
     @cached_property
     def _shows_tools(self) -> bool:
-        # Phi-4's template takes them from the system message, where its format puts them.
-        system = {**_message("system", "s"), "tools": json.dumps([_TOOL])}
-        messages = [system, _message("user", "u")]
+        messages = [_message("system", "s"), _message("user", "u")]
         name = _PROBE.format(0)
         return name in self._shown(messages, [_TOOL]) or name in self._shown(messages[1:], [_TOOL])
+
+    @cached_property
+    def _shows_tools_of_system(self) -> bool:
+        """Whether it takes them from the system message, as that of Phi-4-mini does."""
+        messages = _with_tools([_message("system", "s")], [_TOOL], own_place=True)
+        return _PROBE.format(0) in self._shown([*messages, _message("user", "u")])
 
     @cached_property
     def _has_tool_role(self) -> bool:
@@ -93,14 +97,26 @@ def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
-def _with_tools(messages: list[Message], tools: Sequence[Mapping[str, object]]) -> list[Message]:
-    """Describe the tools in the system message, one a line."""
-    described = [json.dumps(tool.get("function", tool), ensure_ascii=False) for tool in tools]
-    listed = "\n".join(["Functions that you may call:", *described])
-    if messages and messages[0]["role"] == "system":
-        first = messages[0]
-        return [{**first, "content": f"{first['content']}\n{listed}"}, *messages[1:]]
-    return [_message("system", listed), *messages]
+def _with_tools(
+    messages: list[Message], tools: Sequence[Mapping[str, object]], *, own_place: bool
+) -> list[Message]:
+    """Return the messages with the tools in the system message.
+
+    Args:
+        messages: The conversation.
+        tools: OpenAI function descriptions.
+        own_place: Whether the template has a place for them there; else they are described below
+            the instructions, one a line.
+    """
+    has_system = bool(messages) and messages[0]["role"] == "system"
+    system = messages[0] if has_system else _message("system", "")
+    others = messages[1:] if has_system else messages
+    functions = [tool.get("function", tool) for tool in tools]
+    if own_place:
+        return [{**system, "tools": json.dumps(functions, ensure_ascii=False)}, *others]
+    described = [json.dumps(function, ensure_ascii=False) for function in functions]
+    lines = [system["content"], "Functions that you may call:", *described]
+    return [{**system, "content": "\n".join(filter(None, lines))}, *others]
 
 
 def _without_system(messages: list[Message]) -> list[Message]:

@@ -2,19 +2,17 @@ r"""The format of Phi-4-mini: a JSON list of calls between tags.
 
     <|tool_call|>[{"name": "calculator", "arguments": {"expression": "23 * 47"}}]<|/tool_call|>
 
-Its template takes the tools as a text that belongs to the system message, and writes roles as tags,
-so a result has the role that the vocabulary has a tag for.
+Its template writes roles as tags, so a result has the role that the vocabulary has a tag for.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.formats.native import NativeFormat
-from edgeagent.agent.formats.protocol import Call, Example, Observation, Prefix, TurnRules
+from edgeagent.agent.formats.protocol import Call, Observation, TurnRules
 from edgeagent.agent.formats.reading import read_calls
 from edgeagent.agent.formats.schema import JSON
 from edgeagent.agent.formats.turn_grammar import (
@@ -23,7 +21,6 @@ from edgeagent.agent.formats.turn_grammar import (
     text_terminal,
     turn_grammar,
 )
-from edgeagent.agent.tools.protocol import Tool, describe
 
 _OPEN, _CLOSE = "<|tool_call|>", "<|/tool_call|>"
 _RESPONSE = "tool_response"
@@ -41,22 +38,6 @@ class Phi4Format(NativeFormat):
     )
     # The list alone is understood too: some vocabularies have the tags as tokens without a text.
     openings = (_OPEN, "[")
-
-    def prefix(
-        self,
-        instructions: str,
-        tools: Sequence[Tool],
-        examples: Sequence[Example],
-        *,
-        thinking: bool = False,
-    ) -> Prefix:
-        """Return the instructions with the tools, and the examples."""
-        prefix = super().prefix(instructions, tools, examples, thinking=thinking)
-        if not tools:
-            return prefix
-        system, *others = prefix.messages
-        described = JSON.write([describe(tool)["function"] for tool in tools])
-        return replace(prefix, messages=({**system, "tools": described}, *others))
 
     def grammar(self, rules: TurnRules) -> str:
         """Return the grammar of one turn; quotes are left aside."""
