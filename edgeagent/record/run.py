@@ -84,7 +84,7 @@ class RunConfig(Record):
     repeat: int
     protocol: dict[str, int | float | None] = Field(default_factory=dict)
     seed: int
-    budget: dict[str, int | float | bool | None]
+    budget: dict[str, str | int | float | bool | None]
     tool_call_format: str
     workspace: dict[str, str] = Field(default_factory=dict)
     edgeagent_version: str
