@@ -62,6 +62,22 @@ def test_round_trip(package: Package, tmp_path: Path, zstd: bool) -> None:
     assert again.sha256 == written.sha256
 
 
+def test_a_suite_arrives_with_its_file_of_tasks(package: Package, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    suite = 'name = "own"\nversion = 1\ndescription = "Own."\ntasks = "more/tasks.jsonl"\n'
+    (own / "suite.toml").write_text(suite, encoding="utf-8")
+    (own / "more").mkdir()
+    lone = own / "more" / "tasks.jsonl"
+    lone.write_text('{"question": "What is 2 + 3?", "answer": 5}\n', encoding="utf-8")
+    out = tmp_path / "out.tar"
+    write_bundle(package, out, BundleSettings(own))
+    installed = install_bundle(out, tmp_path / "model")
+    assert load_suite(installed.suite).sha256 == load_suite(own).sha256
+    with pytest.raises(ConfigError, match=r"has no suite\.toml and cannot be bundled"):
+        write_bundle(package, out, BundleSettings(lone))
+
+
 def test_the_default_place_is_where_the_models_id_leads(bundle: Path, home: Path) -> None:
     installed = install_bundle(bundle)
     assert installed.folder == home / "packages" / "tiny-test"
