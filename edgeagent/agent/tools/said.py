@@ -37,7 +37,8 @@ def offer_said(tool: Tool, question: str, results: Sequence[str]) -> JsonSchema 
         question: What was asked.
         results: What tools answered so far.
     """
-    if not _stems(" ".join(_texts(tool))) & _stems(question):
+    own = _stems(" ".join(_texts(tool)))
+    if not own & _stems(question):
         return None
     said = " ".join((question, *results))
     properties, required = tool.parameters.get("properties", {}), tool.parameters.get("required")
@@ -45,7 +46,7 @@ def offer_said(tool: Tool, question: str, results: Sequence[str]) -> JsonSchema 
         return tool.parameters
     narrowed: dict[str, JsonSchema] = {}
     for name, field in properties.items():
-        schema = _narrow(field, said)
+        schema = _narrow(field, said, own)
         if name in required:
             if schema is None:
                 return None
@@ -55,8 +56,12 @@ def offer_said(tool: Tool, question: str, results: Sequence[str]) -> JsonSchema 
     return object_schema(**narrowed)
 
 
-def _narrow(field: Mapping[str, Any], said: str) -> JsonSchema | None:
-    """Return the schema of a field's values that were said, `None` if there is none."""
+def _narrow(field: Mapping[str, Any], said: str, own: set[str]) -> JsonSchema | None:
+    """Return the schema of a field's values that were said, `None` if there is none.
+
+    Words that the tool itself uses say which tool is meant and not with what: they are left out of
+    texts if there are others.
+    """
     if isinstance(values := field.get("enum"), list):
         spoken = said.lower()
         named = [value for value in values if str(value).lower() in spoken]
@@ -67,10 +72,10 @@ def _narrow(field: Mapping[str, Any], said: str) -> JsonSchema | None:
             fitting = [number for number in numbers if _fits(number, field)]
             return {"enum": list(dict.fromkeys(fitting))} if fitting else None
         case "string" if not {"pattern", "format"} & set(field):
-            words = dict.fromkeys(
-                word for word in _WORD.findall(said) if word.lower() not in STOP_WORDS
-            )
-            alternatives = "|".join(map(re.escape, list(words)[:_MAX_OFFERED_WORDS]))
+            words = [word for word in _WORD.findall(said) if word.lower() not in STOP_WORDS]
+            words = [word for word in words if not _stems(word) & own] or words
+            different = list(dict.fromkeys(words))[:_MAX_OFFERED_WORDS]
+            alternatives = "|".join(map(re.escape, different))
             if not alternatives:
                 return None
             pattern = f"({alternatives})( ({alternatives})){{0,{MAX_WORDS - 1}}}"

@@ -53,6 +53,7 @@ def test_arguments_come_from_what_was_said() -> None:
     pattern = re.compile(str(properties["city"]["pattern"]))
     assert pattern.fullmatch("New York")
     assert not pattern.fullmatch("Paris")
+    assert not pattern.fullmatch("weather")  # names the tool, not the city
 
 
 def test_results_count_as_said() -> None:
