@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 
 from edgeagent.agent.tools.sandbox.limits import SandboxLimits
 
@@ -34,26 +33,50 @@ def too_full(folder: str, limits: SandboxLimits) -> bool:
 def remove_folder(folder: str) -> None:
     """Remove a folder and everything in it, as far as the system lets us.
 
-    Folders in it may be nested deeper than a path can say, and unreadable. So the content of each
-    is moved up, and nothing is ever deeper than two.
+    Folders in it may be nested deeper than a path or a recursion can go, and unreadable. So this
+    walks on foot: down into a folder that is not empty, and up again to remove it.
     """
     with contextlib.suppress(OSError):
-        number, prefix = 0, f"{folder}/.{secrets.token_hex(8)}-"  # which nothing in it has
-        while entries := _entries(folder):
-            for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.path)  # noqa: PTH108 - beside `scandir`
-                    continue
-                os.chmod(entry.path, 0o700)  # noqa: PTH101
-                for child in _entries(entry.path):
-                    if child.is_dir(follow_symlinks=False):
-                        os.chmod(child.path, 0o700)  # noqa: PTH101 - or it could not be moved
-                    number += 1
-                    os.rename(child.path, f"{prefix}{number}")  # noqa: PTH104
-                os.rmdir(entry.path)  # noqa: PTH106
-        os.rmdir(folder)  # noqa: PTH106
+        way: list[str] = []
+        here = os.open(folder, _FOLDER)
+        try:
+            while True:
+                below = _empty(here)
+                if below is not None:
+                    way.append(below)
+                    here = _step(here, below)
+                elif way:
+                    here = _step(here, "..")
+                    os.rmdir(way.pop(), dir_fd=here)
+                else:
+                    break
+        finally:
+            os.close(here)
+        os.rmdir(folder)  # noqa: PTH106 - beside its other forms
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return list(entries)
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
+def _step(here: int, name: str) -> int:
+    """Return the folder of that name, and let go of the one before."""
+    there = os.open(name, _FOLDER, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _empty(here: int) -> str | None:
+    """Remove what can be removed at once, and return a folder that is not empty."""
+    below = None
+    with os.scandir(here) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in found:
+        if not is_folder:
+            os.unlink(name, dir_fd=here)
+            continue
+        os.chmod(name, 0o700, dir_fd=here)
+        try:
+            os.rmdir(name, dir_fd=here)
+        except OSError:
+            below = name
+    return below
