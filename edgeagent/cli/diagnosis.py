@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edgeagent import __version__
+from edgeagent.agent.tools.python.support import Support, sandbox_support
 from edgeagent.cli.sensors import SourceReading, read_all, readings
 from edgeagent.config.devices import DeviceFacts, list_devices, matching_devices
 from edgeagent.config.paths import home_dir, packages_dir, sources_dir
@@ -98,6 +99,7 @@ class Diagnosis:
         warnings: What about it makes figures worse or less repeatable.
         sources: Every source of readings with its state.
         readings: What those show that can be read.
+        sandbox: Whether models may run Python here, and what confines it; `None` if not asked.
         cached: Packages and sources in the cache folder.
     """
 
@@ -116,6 +118,7 @@ class Diagnosis:
     state: HostState | None = None
     warnings: tuple[HostWarning, ...] = ()
     readings: tuple[SourceReading, ...] = ()
+    sandbox: Support | None = None
 
     @property
     def can_run_models(self) -> bool:
@@ -146,6 +149,7 @@ def diagnose() -> Diagnosis:
         state=state,
         warnings=preflight(state),
         readings=readings(found.meters, samples),
+        sandbox=sandbox_support(),
     )
 
 

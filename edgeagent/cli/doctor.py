@@ -15,6 +15,7 @@ from edgeagent.cli.text import human_bytes
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgeagent.agent.tools.python.support import Support
     from edgeagent.cli.diagnosis import Diagnosis, Library
     from edgeagent.cli.sensors import SourceReading
     from edgeagent.record.conditions import HostWarning
@@ -95,6 +96,8 @@ def as_plain_data(diagnosis: Diagnosis) -> dict[str, object]:
         data[name] = [dataclasses.asdict(item) for item in data[name]]
     for name in ("sources", "warnings"):
         data[name] = [item.model_dump(mode="json") for item in data[name]]
+    sandbox = diagnosis.sandbox
+    data["sandbox"] = None if sandbox is None else sandbox.as_plain_data()
     data["state"] = None if diagnosis.state is None else diagnosis.state.model_dump(mode="json")
     return data
 
@@ -125,6 +128,8 @@ def _sections(diagnosis: Diagnosis) -> Iterable[Section]:
     yield "Machine", [("system", diagnosis.system, ""), profile, *facts, disk]
     yield from warning_section(diagnosis.warnings)
     yield from source_sections(diagnosis.sources, diagnosis.readings)
+    if diagnosis.sandbox is not None:
+        yield "Tools", [_sandbox_row(diagnosis.sandbox)]
     if extras := _extra_rows(diagnosis):
         yield "Optional libraries", extras
     cached = [
@@ -133,6 +138,12 @@ def _sections(diagnosis: Diagnosis) -> Iterable[Section]:
     ]
     nothing = ("none", "", "`edgeagent profile` or `edgeagent export` puts the first model here")
     yield f"Cache: {diagnosis.home}", cached or [nothing]
+
+
+def _sandbox_row(sandbox: Support) -> tuple[str, str, str]:
+    if not sandbox.offered:
+        return "python", "not offered", sandbox.reason
+    return "python", "offered", f"code of models is confined by {', '.join(sandbox.layers)}"
 
 
 def warning_section(warnings: Iterable[HostWarning]) -> Iterable[Section]:

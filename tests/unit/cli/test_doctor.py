@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import io
 import json
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from edgeagent.agent.tools.python.support import Support
 from edgeagent.cli import diagnosis as diagnosis_module
 from edgeagent.cli.diagnosis import (
     CachedFile,
@@ -22,7 +24,7 @@ from edgeagent.cli.diagnosis import (
     libraries,
     probe_runtime,
 )
-from edgeagent.cli.doctor import command, print_diagnosis
+from edgeagent.cli.doctor import as_plain_data, command, print_diagnosis
 from edgeagent.meter.host.facts import HostFact
 from edgeagent.record.manifest import MANIFEST_NAME, Manifest, SourceRecord, TensorGroup
 from edgeagent.record.samples import SampleKind, Scope, SourceInfo, SourceState
@@ -222,3 +224,21 @@ def test_free_space_of_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
 def test_looking_changes_nothing(home: Path) -> None:
     diagnose()
     assert not home.exists()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_whether_models_may_run_python(broken_machine: Diagnosis, terminal: bool) -> None:
+    assert "Tools" not in rendered(broken_machine, terminal=terminal)
+    here = dataclasses.replace(broken_machine, sandbox=Support(True, ("seccomp", "Landlock 3")))
+    text = rendered(here, terminal=terminal)
+    assert "Tools" in text
+    assert "confined by seccomp, Landlock 3" in text
+    assert as_plain_data(here)["sandbox"] == {
+        "offered": True,
+        "layers": ["seccomp", "Landlock 3"],
+        "reason": "",
+    }
+    missing = Support(False, reason="it has none")
+    text = rendered(dataclasses.replace(broken_machine, sandbox=missing), terminal=terminal)
+    assert "not offered" in text
+    assert "it has none" in text

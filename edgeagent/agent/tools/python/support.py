@@ -37,6 +37,10 @@ class Support:
     reason: str = ""
     plan: Layers | None = None
 
+    def as_plain_data(self) -> dict[str, object]:
+        """Return what a document says of it, as JSON data."""
+        return {"offered": self.offered, "layers": list(self.layers), "reason": self.reason}
+
 
 @cache
 def sandbox_support() -> Support:
