@@ -1,4 +1,4 @@
-"""What a paradigm needs of its models, found by running it once on models that say nothing."""
+"""What a paradigm needs of its models, found by running it once on models that say but one word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeagent.config.run import Budget
 from edgeagent.config.team import load_team
 from edgeagent.config.workspace import Workspace
 from edgeagent.engine.grammar import GrammarMatcher
-from edgeagent.engine.scripted import ScriptedEngine, ScriptedSession, replies
+from edgeagent.engine.scripted import ScriptedEngine, ScriptedSession
 from edgeagent.engine.turns import TurnGroup
 from edgeagent.profiling.workbench import Workbench
 
@@ -105,10 +105,10 @@ class _AnyAdapter(tuple[str, ...]):
 
 
 class _DryEngine(ScriptedEngine):
-    """A model that says nothing, and remembers what it was asked for."""
+    """A model that says but one word, and remembers what it was asked for."""
 
     def __init__(self) -> None:
-        super().__init__(replies(), context_len=_CONTEXT_LEN)
+        super().__init__(lambda _conversation: "Yes.", context_len=_CONTEXT_LEN)
         self.adapters = _AnyAdapter()
         self._sessions = 0
         self._uses_grammars = False

@@ -87,6 +87,8 @@ def predict_memory(settings: ProfileSettings, paradigm: str) -> MemoryPrediction
         if package is None or plan.further is None:
             return None
         more = predict(package, settings.engine, plan.further[name], budget.max_context_len)
+        if package.folder.resolve() == settings.package.folder.resolve():
+            more = _further_sessions(more)
         found = _together(found, more)
     return found
 
@@ -99,6 +101,12 @@ def _package_of(model: str) -> Package | None:
         return read_package(folder) if is_package(folder) else None
     except ConfigError:
         return None
+
+
+def _further_sessions(more: MemoryPrediction) -> MemoryPrediction:
+    """Return what roles add that name the run's own model: it is not loaded again."""
+    there = ("weights_bytes", "load_extra_bytes", "tokenizer_bytes", "activations_bytes")
+    return more.model_copy(update=dict.fromkeys((*there, "grammar_bytes"), 0))
 
 
 def _together(one: MemoryPrediction, other: MemoryPrediction) -> MemoryPrediction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,92 @@ def test_nothing_is_said_about_other_devices(real: Package, suite: Suite) -> Non
     assert predicted.context_len == settings.budget.max_context_len
     on_gpu = dataclasses.replace(settings, engine=EngineConfig(ep="cuda"))
     assert predict_memory(on_gpu, "base") is None
+
+
+# Teams
+
+
+def team(tmp_path: Path, text: str) -> Workspace:
+    path = tmp_path / "team.toml"
+    path.write_text(f'name = "team"\n{text}', encoding="utf-8")
+    tools = tmp_path / "tools.toml"
+    tools.write_text("", encoding="utf-8")
+    return Workspace(teams=(path,), tools_file=tools)
+
+
+def test_models_of_roles_are_planned_apart_and_never_loaded(tmp_path: Path) -> None:
+    workspace = team(
+        tmp_path,
+        'kind = "pipeline"\n'
+        '[[role]]\nname = "a"\nadapter = "law"\n'
+        '[[role]]\nname = "b"\nmodel = "large"\ntools = ["sql", "calculator"]\n',
+    )
+    plan = plan_of("team", workspace, BUDGET)
+    # A session for the first role; one of the large model for the last one and its fallback each.
+    assert plan.sessions == 1
+    assert plan.further is not None
+    assert plan.further["large"].sessions == 2
+    assert plan.further["large"].uses_grammars
+    assert not plan.uses_grammars
+
+
+def test_a_paradigm_that_decodes_together_loads_the_weights_twice(real: Package) -> None:
+    plan = plan_of("vote", Workspace(), BUDGET)
+    assert plan.batches
+    assert plan.sessions > 4
+    lone = dataclasses.replace(plan, batches=False)
+    once, twice = (predict(real, EngineConfig(), one, 256) for one in (lone, plan))
+    assert twice.weights_bytes == 2 * once.weights_bytes
+    assert twice.kv_cache_bytes == once.kv_cache_bytes
+
+
+def test_what_the_user_decided_about_sessions_is_predicted() -> None:
+    shared = BUDGET.model_copy(update={"sessions": "shared"})
+    assert plan_of("multi", Workspace(), shared).sessions == 1
+    assert plan_of("multi", Workspace(), BUDGET).sessions > 3
+
+
+def test_memory_decides_how_many_sessions_there_are(real: Package) -> None:
+    plan = Plan(5, uses_grammars=False)
+    own = predict(real, EngineConfig(), plan, 256)
+    needed = own.runtime_bytes + own.weights_bytes + own.tokenizer_bytes
+    session_bytes = own.kv_cache_bytes // 5
+    for room, sessions in ((9.0, 5), (3.5, 3), (0.2, 1), (-5.0, 1)):
+        found = predict(
+            real,
+            EngineConfig(),
+            plan,
+            256,
+            sessions=None,
+            available=lambda room=room: int(needed + room * session_bytes),
+        )
+        assert found.sessions == sessions
+        assert found.kv_cache_bytes == sessions * session_bytes
+
+
+def test_a_second_model_adds_its_weights_if_it_is_there(
+    real: Package, suite: Suite, tmp_path: Path
+) -> None:
+    def settings(model: str) -> ProfileSettings:
+        workspace = team(
+            tmp_path,
+            'kind = "pipeline"\n[[role]]\nname = "a"\n'
+            f'[[role]]\nname = "b"\nmodel = {json.dumps(model)}\n',
+        )
+        return ProfileSettings(real, suite, ("team",), workspace=workspace)
+
+    manifest = real.manifest.model_dump_json()
+    (real.folder / "manifest.json").write_text(manifest, encoding="utf-8")
+    alone = predict_memory(ProfileSettings(real, suite), "base")
+    shutil.copytree(real.folder, tmp_path / "other")
+    both = predict_memory(settings(str(tmp_path / "other")), "team")
+    same = predict_memory(settings(str(real.folder)), "team")
+    assert alone is not None
+    assert both is not None
+    assert same is not None
+    assert both.weights_bytes == 2 * alone.weights_bytes
+    assert same.weights_bytes == alone.weights_bytes
+    assert both.runtime_bytes == same.runtime_bytes == alone.runtime_bytes
+    assert both.sessions == same.sessions
+    assert same.kv_cache_bytes == same.sessions * alone.kv_cache_bytes
+    assert predict_memory(settings("qwen3-4b"), "team") is None
