@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -231,10 +231,41 @@ def test_the_disk_is_not_filled() -> None:
     assert {item.ending for item in finished} <= {Ending.FAILED, Ending.FILES, Ending.SIGNAL}
 
 
-def leftovers() -> list[str]:
-    """Return the confined processes that this process started and that still exist."""
-    time.sleep(0.1)
-    marks = f", {os.getpid()}]", "edgeagent.agent.tools.sandbox"
+PROGRAM = """
+import sys
+from edgeagent.agent.tools.sandbox.process import run_confined
+from edgeagent.agent.tools.sandbox.limits import SandboxLimits
+from edgeagent.agent.tools.sandbox.plan import Layers
+layers = Layers(*[part == "True" for part in sys.argv[1:]])
+run_confined("import time; time.sleep(1000)", SandboxLimits(wall_s=1000), layers)
+"""
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_it_ends_with_a_parent_that_is_killed(name: str, tmp_path: Path) -> None:
+    require(SETS[name])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *map(str, SETS[name])],
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    confined = [2, 1][name == "landlock"]  # in a namespace, one waits for the other
+    try:
+        assert wait_for(lambda: len(leftovers(parent.pid)) == confined)
+        time.sleep(0.3)  # for the code to begin
+    finally:
+        parent.kill()
+        parent.wait()
+    assert wait_for(lambda: leftovers(parent.pid) == [])
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    return any(condition() or time.sleep(0.05) for _ in range(400))
+
+
+def leftovers(parent: int | None = None) -> list[str]:
+    """Return the confined processes that a process started (this one) and that still exist."""
+    time.sleep(0.05)
+    marks = f", {parent or os.getpid()}]", "edgeagent.agent.tools.sandbox"
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

@@ -87,6 +87,7 @@ def test_what_code_comes_to(code: str, expected: str | None) -> None:
         ("class E(Exception):\n __str__ = None\nraise E", "^E in line 3"),
         ("import sys\nsys.stdout.close()", "^ValueError"),
         ("import os\nos.abort()", "ended by the system"),
+        ("import os\nos._exit(1)", "^the code ended with an error$"),
     ],
 )
 def test_what_is_told_of_an_error(code: str, told: str) -> None:

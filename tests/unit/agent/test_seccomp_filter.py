@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,7 @@ def test_a_machine_without_a_table_has_no_filter() -> None:
         build_filter("riscv64", PID)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="opens paths as Linux does")
 @pytest.mark.parametrize(
     ("version", "rights", "network", "scopes"),
     [

@@ -115,9 +115,8 @@ def answer(finished: Finished, limits: SandboxLimits) -> str:
             return f"{shown}\n(stopped after {limits.output_bytes} bytes of output)"
         case Ending.FAILED:
             before = _cut(printed)
-            raise ToolError(
-                finished.message + (f" (printed before that: {before})" if before else "")
-            )
+            told = finished.message or "the code ended with an error"
+            raise ToolError(told + (f" (printed before that: {before})" if before else ""))
         case Ending.TIME:
             raise ToolError(f"the code did not finish within {limits.wall_s:g} s")
         case Ending.CPU:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -52,18 +53,17 @@ def confine(plan: Plan) -> None:
     """
     readable = _library_folders()
     hidden = _hidden_folders(readable)
-    die_with_parent(signal.SIGKILL)
+    scratch = plan.scratch
+    _die_first()
     if os.getppid() != plan.parent:
         raise LayerError("parent: it ended before")
     _limit(plan.limits)
-    scratch = plan.scratch
-    try:
-        _become_nobody(readable, scratch)
-    except OSError as error:
-        raise LayerError(f"user: {error.strerror}") from error
+    _become_nobody(readable, scratch)
+    _die_first()  # whoever becomes somebody else has to say it again
     if plan.layers.namespaces:
         try:
             enter_namespaces()
+            _die_first()
             _continue_as_first_process()
             size_bytes, files = plan.limits.scratch_bytes, plan.limits.scratch_files
             enter_small_root(scratch, readable, hidden, size_bytes, files)
@@ -120,27 +120,36 @@ def _become_nobody(readable: list[str], scratch: str) -> None:
     """Give up an administrator's identity if the interpreter's files can be read without it."""
     if os.getuid() != 0:
         return
-    os.setgroups([])
-    os.chown(scratch, _NOBODY, _NOBODY)
-    os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-    os.seteuid(_NOBODY)
     try:
+        os.setgroups([])
+        os.chown(scratch, _NOBODY, _NOBODY)
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.seteuid(_NOBODY)
         for folder in (*readable, scratch):
             os.listdir(folder)  # noqa: PTH208 - pathlib is not loaded in this process
-    except PermissionError:
-        # An interpreter in the administrator's home. The other layers do not depend on the user.
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    except OSError:
+        # An interpreter in the administrator's home, or a container that knows no nobody. The
+        # other layers do not depend on the user.
         os.seteuid(0)
-        os.chown(scratch, 0, 0)
+        with contextlib.suppress(OSError):
+            os.chown(scratch, 0, 0)
         return
-    os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     set_dumpable(True)  # or the kernel would not let it describe its user namespace
+
+
+def _die_first() -> None:
+    """Have the kernel end this process when its parent ends, or when memory gets scarce."""
+    die_with_parent(signal.SIGKILL)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+        file.write("1000")
 
 
 def _continue_as_first_process() -> None:
     """Go on in the first process of the new namespace; this one waits for it, and ends like it."""
     child = os.fork()
     if child == 0:
-        die_with_parent(signal.SIGKILL)
+        _die_first()
         return
     _wait_and_exit(child)
 

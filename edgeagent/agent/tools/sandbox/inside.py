@@ -26,24 +26,28 @@ _PRELOADED = ("decimal", "zlib")
 
 def main() -> None:
     """Run the code on standard input under the plan in the first argument; never returns."""
+    try:
+        plan, code = _locked_in()
+    except LayerError as error:
+        os._exit(_told(str(error), LAYER_MISSING))
+    except Exception as error:  # nothing of the code has run, and nothing will
+        os._exit(_told(f"start: {error}", LAYER_MISSING))
+    output = _Output()
+    _forget_ourselves(output)
+    os._exit(_run(code, output, plan.limits.memory_bytes))
+
+
+def _locked_in() -> tuple[Plan, str]:
     plan = Plan.from_json(sys.argv[1])
     with open(0, "rb", closefd=False) as stdin:
         code = stdin.read().decode("utf-8", "replace")
     _let_go_of_everything_else()
     for name in _PRELOADED:
-        try:
+        with contextlib.suppress(ImportError):  # a small build; code that needs it is told so
             importlib.import_module(name)
-        except ImportError:
-            continue  # a small build of Python; code that needs it is told so
     time.localtime()  # reads the system's time zone, which is a file
-    try:
-        confine(plan)
-    except LayerError as error:
-        write_all(2, str(error))
-        os._exit(LAYER_MISSING)
-    output = _Output()
-    _forget_ourselves(output)
-    os._exit(_run(code, output, plan.limits.memory_bytes))
+    confine(plan)
+    return plan, code
 
 
 class _Output(io.TextIOWrapper):
