@@ -57,7 +57,7 @@ class Toolbox:
         for tool in tools:
             close = getattr(tool, "close", None)
             if callable(close):
-                self._stack.callback(close)
+                self._stack.callback(_close_quietly, close)
         for tool in tools:
             if any(tool.name == other.name for other in self.tools):
                 raise ConfigError(
@@ -83,6 +83,12 @@ class Toolbox:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _close_quietly(close: Callable[[], object]) -> None:
+    """Close a tool; a defect in that of somebody's tool must not spoil a run that is done."""
+    with contextlib.suppress(Exception):
+        close()
 
 
 def plugin_files(workspace: Workspace) -> tuple[Path, ...]:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeagent.agent.tools.calculator import Calculator
+from edgeagent.agent.tools.parameters import grammar_error
 from edgeagent.agent.tools.protocol import describe
 from edgeagent.errors import ToolError
 
@@ -111,3 +115,21 @@ def offered(question: str, results: tuple[str, ...]) -> list[str]:
     if "[" in pattern:
         return [pattern]
     return re.sub(r"\\(.)", r"\1", pattern).split("|")
+
+
+NUMBERS = st.sampled_from(["5", "3.5", "12%", "1/2", "two", "1,000"])
+UNITS = st.sampled_from(["km", "miles", "h", "min", "°C", "kg", "²", "ft", "square", "ton", "Mb"])
+OTHERS = st.sampled_from(["in", "to", "how", "many", "per", "a", "/", "?", ".", "x", "and"])
+WORDS = NUMBERS | UNITS | OTHERS
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WORDS, max_size=14).map(" ".join), st.lists(WORDS, max_size=8).map(" ".join))
+def test_whatever_is_offered_is_a_grammar_and_conversions_compute(question: str, said: str) -> None:
+    schema = Calculator().offer(question, (said,))
+    if schema is None:
+        return
+    assert grammar_error(json.dumps(schema)) == ""
+    for expression in offered(question, (said,)):
+        if "[" not in expression:
+            assert Calculator().run({"expression": expression})

@@ -121,6 +121,16 @@ def test_what_was_opened_is_closed_also_when_opening_fails(tmp_path: Path) -> No
     assert (tmp_path / "closed").exists()
 
 
+def test_a_tool_that_cannot_be_closed_does_not_keep_others_open(tmp_path: Path) -> None:
+    first = f"    def close(self):\n        open({str(tmp_path / 'closed')!r}, 'x').close()\n"
+    second = "    def close(self):\n        raise OSError('stuck')\n"
+    (tmp_path / "first.py").write_text(f"{TOOL}\n{first}\nTOOLS = [Shout]\n")
+    source = TOOL.replace('"shout"', '"whisper"')
+    (tmp_path / "second.py").write_text(f"{source}\n{second}\nTOOLS = [Shout]\n")
+    open_box(Workspace(plugins=(tmp_path / "first.py", tmp_path / "second.py"))).close()
+    assert (tmp_path / "closed").exists()
+
+
 def test_documents_of_the_workspace_win(tmp_path: Path) -> None:
     for folder in ("notes", "letters"):
         (tmp_path / folder).mkdir()
