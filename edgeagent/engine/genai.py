@@ -11,6 +11,8 @@ What the runtime does when it is used naively, and what is done here instead:
 - It holds the GIL during native calls: prompts are appended in chunks, so a prefill can be
   cancelled and watched, and nothing in this process is trusted to sample meanwhile.
 - It runs token ids beyond the vocabulary without complaint: they are refused here.
+- It appends to a batch only once and rewinds it only to nothing: rows that decode together are run
+  by onnxruntime itself, see `ort_graph`.
 - Its cache cannot be rewound for some kinds of models: a new one is filled instead, which
   `cached_len` shows.
 """
@@ -132,8 +134,8 @@ class GenaiEngine:
     ) -> RowGroup | TurnGroup:
         """Open rows that decode together; the first call loads the weights a second time.
 
-        Where the graph cannot be run outside of onnxruntime-genai, or with an adapter or another
-        execution provider than the CPU, the rows are sessions that take turns.
+        Where the graph cannot be run outside of onnxruntime-genai, and with other execution
+        providers than the CPU, the rows are sessions that take turns.
 
         Raises:
             ResourceError: Longer than the package's context, or not enough memory.
@@ -142,8 +144,9 @@ class GenaiEngine:
         if rows < 1:
             raise ValueError(f"a group of {rows} sessions decodes nothing")
         self._check_context(rows, max_context_len, adapter)
+        folder = self._facts.folder
         graph = None
-        if adapter is None and self.info.ep == "cpu" and self._facts.extends_cache_in_place:
+        if self.info.ep == "cpu" and self._facts.extends_cache_in_place:
             graph = self._load_batch_graph()
         if graph is None:
             return TurnGroup(lambda: self.open(max_context_len, adapter), rows)
@@ -155,6 +158,7 @@ class GenaiEngine:
                 eos_ids=frozenset(self._facts.eos_ids),
                 vocab_size=self._facts.vocab_size,
                 prefill_chunk_len=self._config.prefill_chunk_len,
+                adapter_file=None if adapter is None else folder / self._facts.adapters[adapter],
             ),
             rows,
             max_context_len,

@@ -8,7 +8,7 @@ row is. So a row's cache is a slice of a larger buffer, run by itself or with it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,24 @@ class CachePool:
     A row of the pool is called a slot; its token `t` of layer `i` lies at `[slot, :, t, :]`.
     """
 
-    def __init__(self, inputs: Sequence[CacheInput], rows: int, max_context_len: int) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[CacheInput],
+        rows: int,
+        max_context_len: int,
+        adapter: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Allocate.
+
+        Args:
+            inputs: What is cached.
+            rows: Number of slots.
+            max_context_len: Tokens of each.
+            adapter: Weights of the LoRA adapter that all of them run with, by input; `None` for
+                the model alone. Keys and values of one adapter are wrong under another.
+        """
         self.inputs = inputs
+        self.adapter = adapter or {}
         self.tensors: list[NDArray[Any]] = [
             np.zeros((rows, cache.heads, max_context_len, cache.head_size), cache.dtype)
             for cache in inputs
@@ -74,6 +90,7 @@ class CachePool:
         """Give the memory back, whoever still holds the pool."""
         self.bindings.clear()
         self.tensors.clear()
+        self.adapter = {}
 
 
 class OrtGraph:
@@ -102,11 +119,38 @@ class OrtGraph:
             raise EngineError(f"{path} cannot be loaded: {first_line(error)}.") from error
         inputs = self._session.get_inputs()
         self._has_positions = any(value.name == "position_ids" for value in inputs)
+        self._optional = {value.name for value in self._session.get_overridable_initializers()}
         self._caches = _cache_inputs(inputs, self._session.get_outputs())
 
-    def new_pool(self, rows: int, max_context_len: int) -> CachePool:
-        """Return empty caches."""
-        return CachePool(self._caches or (), rows, max_context_len)
+    def new_pool(
+        self, rows: int, max_context_len: int, adapter_file: Path | None = None
+    ) -> CachePool:
+        """Return empty caches, of rows that run with a LoRA adapter if there is a file of one.
+
+        Raises:
+            EngineError: The runtime refused the file.
+        """
+        adapter = None if adapter_file is None else self._read_adapter(adapter_file)
+        return CachePool(self._caches or (), rows, max_context_len, adapter)
+
+    def _read_adapter(self, file: Path) -> Mapping[str, Any]:
+        import onnxruntime
+
+        try:
+            weights: dict[str, Any] = onnxruntime.AdapterFormat.read_adapter(
+                str(file)
+            ).get_parameters()
+        except Exception as error:
+            raise EngineError(
+                f"{file} cannot be used: {first_line(error)}; export the model again."
+            ) from error
+        unknown = weights.keys() - self._optional
+        if unknown:
+            raise EngineError(
+                f"{file} cannot be used: the graph has no input {min(unknown)[:80]!r}; export the "
+                "model again."
+            )
+        return weights
 
     def run(
         self, pool: CachePool, first: int, token_ids: NDArray[np.int64], lengths: Sequence[int]
@@ -150,6 +194,8 @@ class OrtGraph:
     def _bind(self, pool: CachePool, first: int, count: int) -> Any:
         binding = self._session.io_binding()
         binding.bind_output("logits", "cpu")  # bound first, so it is the first of the outputs
+        for name, value in pool.adapter.items():
+            binding.bind_ortvalue_input(name, value)
         for cache, tensor in zip(pool.inputs, pool.tensors, strict=True):
             rows = tensor[first : first + count]
             place = ("cpu", 0, cache.dtype, rows.shape, rows.ctypes.data)

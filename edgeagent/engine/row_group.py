@@ -28,9 +28,13 @@ class RowGroup:
     is_batched = True
 
     def __init__(self, runtime: RowRuntime, rows: int, max_context_len: int) -> None:
-        """Allocate the caches."""
+        """Allocate the caches.
+
+        Raises:
+            EngineError: The adapter cannot be used.
+        """
         self._graph = runtime.graph
-        self._pool = runtime.graph.new_pool(rows, max_context_len)
+        self._pool = runtime.graph.new_pool(rows, max_context_len, runtime.adapter_file)
         self._closed = False
         self._rows = [Row(runtime, self._pool, slot, max_context_len) for slot in range(rows)]
 

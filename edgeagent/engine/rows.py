@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class RowRuntime:
     eos_ids: frozenset[int]
     vocab_size: int
     prefill_chunk_len: int
+    adapter_file: Path | None = None
 
 
 class Row:

@@ -203,13 +203,13 @@ class _Ask:
         asked = {self._voice(self.specialists[name]) for name in names}
         voice = asked.pop()
         model, adapter = voice
-        if len(names) < 2 or asked or adapter is not None:
+        if len(names) < 2 or asked:
             return None
         if self._runtime.model(model).engine.info.ep != "cpu":
             return None
         group = [name for name, one in self.specialists.items() if self._voice(one) == voice]
         try:
-            return self._runtime.rows("+".join(group), group, model=model)
+            return self._runtime.rows("+".join(group), group, model=model, adapter=adapter)
         except ResourceError:
             return None
 

@@ -67,7 +67,7 @@ class Vote:
         if k < 1:
             raise ConfigError(f"A vote of {k} samples decides nothing; take one at least.")
         self.name = name
-        self._runtime = runtime
+        self._runtime = runtime.with_model(role.model)
         self._role = role
         self._temperature = temperature
         # Rows of their own for each prefix, so that both stay cached.

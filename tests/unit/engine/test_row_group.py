@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,10 @@ class HashGraph:
         self.runs: list[tuple[int, int]] = []
         """Rows and new tokens of each run."""
 
-    def new_pool(self, rows: int, max_context_len: int) -> CachePool:
+    def new_pool(
+        self, rows: int, max_context_len: int, adapter_file: Path | None = None
+    ) -> CachePool:
+        assert adapter_file is None
         caches = [CacheInput(name, name, np.float32, 1, 1) for name in ("key", "value")]
         return CachePool(caches, rows, max_context_len)
 

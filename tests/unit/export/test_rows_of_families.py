@@ -9,8 +9,8 @@ from lora_files import ATTENTION, random_factors, write_peft
 from tiny_checkpoints import ALL_CHECKPOINTS, relative_error
 
 from edgeagent.engine.genai import GenaiEngine
-from edgeagent.engine.protocol import DecodeParams
 from edgeagent.engine.row_group import RowGroup
+from edgeagent.errors import EngineError
 from edgeagent.export.native import export_checkpoint
 from edgeagent.export.protocol import ModelFacts
 from edgeagent.export.settings import ExportSettings
@@ -56,7 +56,49 @@ def test_rows_compute_together_what_each_computes_alone(name: str, tmp_path: Pat
     engine.close()
 
 
-def test_rows_with_an_adapter_take_turns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["llama3", "gemma3"])
+def test_rows_with_an_adapter_compute_what_a_session_with_it_computes(
+    name: str, tmp_path: Path
+) -> None:
+    checkpoint = ALL_CHECKPOINTS[name]
+    factors = random_factors(checkpoint, ATTENTION, rank=4, seed=1)
+    adapter = write_peft(tmp_path / "lora", factors, alpha=6)
+    export_checkpoint(
+        checkpoint.write_folder(tmp_path / "model"),
+        tmp_path / "package",
+        facts=_FACTS,
+        settings=_FLOAT32,
+        adapters={"a": adapter},
+    )
+    engine = GenaiEngine(tmp_path / "package")
+    logits = []
+    # Groups with and without it share the graph.
+    groups = {one: engine.open_group(2, len(checkpoint.tokens), one) for one in ("a", None)}
+    for one, group in groups.items():
+        assert isinstance(group, RowGroup)
+        session = engine.open(len(checkpoint.tokens), one)
+        for each in (session, *group.sessions):
+            each.append(checkpoint.tokens[:_LONG])
+        group.sessions[1].rewind(_SHORT)
+        for row in group.sessions:
+            row.accept(7)
+        session.append([7])
+        group._step(group.sessions)
+        row, other = group.sessions
+        assert row.logits is not None
+        assert relative_error(row.logits, session.next_logits()) < _TOLERANCE
+        session.rewind(_SHORT)
+        session.append([7])
+        assert relative_error(other.logits, session.next_logits()) < _TOLERANCE
+        logits.append(row.logits)
+        session.close()
+    assert relative_error(logits[0], logits[1]) > 50 * _TOLERANCE
+    for group in groups.values():
+        group.close()
+    engine.close()
+
+
+def test_a_damaged_adapter_is_an_error_that_names_its_file(tmp_path: Path) -> None:
     checkpoint = ALL_CHECKPOINTS["llama3"]
     factors = random_factors(checkpoint, ATTENTION, rank=4, seed=1)
     adapter = write_peft(tmp_path / "lora", factors, alpha=6)
@@ -68,20 +110,8 @@ def test_rows_with_an_adapter_take_turns(tmp_path: Path) -> None:
         adapters={"a": adapter},
     )
     engine = GenaiEngine(tmp_path / "package")
-    said = []
-    for name in (None, "a"):
-        group = engine.open_group(2, len(checkpoint.tokens), name)
-        assert group.is_batched is (name is None)
-        session = engine.open(len(checkpoint.tokens), name)
-        for one in (session, *group.sessions):
-            one.append(checkpoint.tokens[:_LONG])
-        params = DecodeParams(max_new_tokens=4)
-        alone = [event.token_id for event in session.decode(params)]
-        for row in (0, 1):
-            together = [e.token_id for at, e in group.decode({row: params}) if e and at == row]
-            assert together == alone
-        said.append(alone)
-        session.close()
-        group.close()
-    assert said[0] != said[1]
+    (file,) = (tmp_path / "package").glob("**/*.onnx_adapter")
+    file.write_bytes(b"\0" * file.stat().st_size)
+    with pytest.raises(EngineError, match=file.name):
+        engine.open_group(2, 16, "a")
     engine.close()
