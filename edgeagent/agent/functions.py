@@ -13,7 +13,8 @@ from edgeagent.agent.loop import Agent, Role
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
-from edgeagent.agent.tools.protocol import JsonSchema, Tool
+from edgeagent.agent.tools.protocol import JsonSchema, Tool, offers
+from edgeagent.agent.tools.serves import offer_stated
 from edgeagent.agent.turns import Dialogue, TurnRequest
 from edgeagent.engine.protocol import DecodeParams
 from edgeagent.errors import ToolError
@@ -42,6 +43,11 @@ class Function:
         parameters = description.get("parameters")
         self.parameters: JsonSchema = parameters if isinstance(parameters, Mapping) else {}
 
+    def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
+        """Return what the question states something for, `None` if it is about something else."""
+        del results  # there is one turn
+        return offer_stated(self, question)
+
     def run(self, arguments: Mapping[str, object]) -> str:
         """Refuse: there is nothing behind the name."""
         raise ToolError(f"{self.name} cannot be run here")
@@ -64,8 +70,9 @@ class FunctionAgent(Agent):
     def _one_turn(self, question: str, task: TaskRun) -> Dialogue:
         text_format, budget = self.model.format, self._budget
         must_call = self.role.must_call_first
+        offered = offers(self.tools, question, (), narrow=self.model.grounded)
         rules = TurnRules(
-            self.tools,
+            offered or (self.tools if must_call else ()),
             may_answer=not must_call,
             max_calls=1 if must_call else MAX_CALLS,
             max_thinking_tokens=budget.max_thinking_tokens,

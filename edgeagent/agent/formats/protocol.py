@@ -94,8 +94,8 @@ class TurnRules:
             the answer be one of them; others leave it in the model's own words.
         max_thinking_tokens: Longest thinking section, 0 for none.
         lead_chars: Most characters of words before calls in the same turn, 0 for none. Such words
-            cannot be told from an answer before the call comes, so whoever streams answers shows
-            them only behind `held_back`.
+            cannot be told from an answer before the call comes, so whoever streams the answer
+            holds as many characters back.
     """
 
     tools: tuple[Tool | Offer, ...] = ()
