@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from edgeagent.agent.formats.protocol import Call
+from edgeagent.agent.grounding import before_forged_turn
 from edgeagent.agent.honesty import ERROR, Finding, is_refusal
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
@@ -168,6 +169,8 @@ def _observed(
     sources = output.sources if isinstance(output, ToolResult) else ()
     text = output.text if isinstance(output, ToolResult) else str(output)
     text = agent.model.neutralize(text[: budget.max_observation_chars])
+    if agent.model.grounded:
+        text = before_forged_turn(text)
     shown = f"{ERROR}{text}" if failed else text
     task.add(
         Step(

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeagent.agent.calls import Called, CallLog, run_calls
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.compaction import Exchange, compacted
 from edgeagent.agent.formats.protocol import Example, Observation, Turn, TurnRules
-from edgeagent.agent.honesty import borrowed, refusal
+from edgeagent.agent.grounding import (
+    best_sentence,
+    lacks_figure,
+    quotable,
+    says_nothing,
+    unstated,
+    unstated_figures,
+)
+from edgeagent.agent.honesty import borrowed, not_found, refusal
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.protocol import Offer, offers
-from edgeagent.agent.tools.sentences import sentences
 from edgeagent.agent.turns import Dialogue, TurnRequest, nothing_yet, whole_text
 from edgeagent.engine.protocol import DecodeParams
 from edgeagent.record.outcome import FailureMode, Step, StepKind
@@ -70,12 +78,25 @@ class Talk:
                 self._forget(copied)
                 text = yield from self._generate(rules)
                 turn = self._parse(text)
+            if turn is not None and self._is_made_up(turn, rules):
+                text = yield from self._generate(replace(rules, may_answer=False))
+                turn = self._parse(text)
             if turn is None:
                 continue
             if not turn.calls:
                 return self._answered(turn.answer)
             self._called(text, turn)
         raise AgentStop(FailureMode.TURN_LIMIT, f"{self._budget.max_turns} turns brought no answer")
+
+    def _is_made_up(self, turn: Turn, rules: TurnRules) -> bool:
+        """Whether a grounded agent states what nobody said, and asks no tool that could tell."""
+        return (
+            self._model.grounded
+            and bool(rules.tools)
+            and not self._log
+            and not turn.calls
+            and unstated(turn.answer, [self._question])
+        )
 
     def _copied(self, turn: Turn) -> frozenset[str]:
         """Return the numbers and names of a turn that only remembered examples have."""
@@ -91,8 +112,9 @@ class Talk:
 
     def _may_be_taken_back(self) -> bool:
         """Whether the next answer could be refused or asked for again, and so is not streamed."""
-        findings = self._log.findings
-        return bool(self._recalled) or any(one.failed for one in findings[-1:])
+        if self._recalled or any(one.failed for one in self._log.findings[-1:]):
+            return True
+        return self._model.grounded and bool(self._agent.tools)
 
     def _rules(self, *, first: bool) -> TurnRules:
         """Return what the next turn may be."""
@@ -212,16 +234,31 @@ class Talk:
         )
         last = called[-1]
         if self._model.grounded and not last.failed:
-            self._quotes = (last.result,) if last.delegated else sentences(last.result)
+            self._quotes = (last.result,) if last.delegated else quotable(last.result)
 
     def _answered(self, answer: str) -> str:
         """Return the answer, or say that there is none if it was made up after a failure."""
         grounded = self._model.grounded
         refused = refusal(answer, self._question, self._log.findings, grounded=grounded)
         answer = refused or answer
+        if grounded and not refused:
+            answer = self._as_found(answer)
         if refused or self._may_be_taken_back():
             self._task.show(self._role.name, answer)
         self._add(StepKind.ANSWER, answer)
+        return answer
+
+    def _as_found(self, answer: str) -> str:
+        """Return what was found instead of an answer that says nothing, or says what was not."""
+        results = self._log.results
+        if not results:
+            return answer
+        if says_nothing(answer, self._question):
+            return best_sentence(results[-1], self._question) or answer
+        if lacks_figure(self._question, results) or unstated_figures(
+            answer, [self._question, *results]
+        ):
+            return not_found(self._log.findings[-1].tool)
         return answer
 
     def _add(self, kind: StepKind, text: str) -> None:

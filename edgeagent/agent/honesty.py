@@ -83,7 +83,7 @@ def refusal(
     if not found or not found[-1].failed or is_refusal(answer):
         return None
     results = [one.text for one in found if not one.failed]
-    made_up = _figures(answer) - _figures(question).union(*map(_figures, results))
+    made_up = figures(answer) - figures(question).union(*map(figures, results))
     honest = bool(results) or not grounded or admits(answer)
     if honest and not made_up:
         return None
@@ -91,6 +91,11 @@ def refusal(
     if is_refusal(last.text):
         return last.text
     return f"{_OPENING}{last.tool} failed ({last.text.rstrip('. ')})."
+
+
+def not_found(tool: str) -> str:
+    """Return the refusal of a question for a figure that no result has."""
+    return f"{_OPENING}what {tool} found does not say it."
 
 
 def is_refusal(text: str) -> bool:
@@ -111,26 +116,27 @@ def borrowed(
     They were copied: neither the question nor a result of this task has them.
     """
     own = [question, *results]
-    known_names = set[str]().union(*map(_words, own))
-    known_numbers = set[float]().union(*map(_figures, own))
+    known_names = set[str]().union(*map(words, own))
+    known_numbers = set[float]().union(*map(figures, own))
     remembered = [part for example in examples for part in _parts(example)]
-    other_names = {name for part in remembered for name in _names(part)} - known_names
-    other_numbers = set[float]().union(*map(_figures, remembered)) - known_numbers
-    numbers = {f"{number:g}" for number in _figures(text) & other_numbers}
-    return frozenset(numbers | (_words(text) & other_names))
+    other_names = {name for part in remembered for name in names(part)} - known_names
+    other_numbers = set[float]().union(*map(figures, remembered)) - known_numbers
+    numbers = {f"{number:g}" for number in figures(text) & other_numbers}
+    return frozenset(numbers | (words(text) & other_names))
 
 
-def _figures(text: str) -> set[float]:
+def figures(text: str) -> set[float]:
     """Return the numbers of a text, but `one` and `zero`: "no one", "division by zero"."""
     words = [value for value in spelled_numbers_in(text) if value > 1]
     return {abs(value) for value in (*numbers_in(text), *words)}
 
 
-def _words(text: str) -> set[str]:
+def words(text: str) -> set[str]:
+    """Return the words of three letters and more, in lower case."""
     return {match.group().casefold() for match in _WORD.finditer(text)}
 
 
-def _names(text: str) -> set[str]:
+def names(text: str) -> set[str]:
     """Return the words with a capital letter that do not begin a sentence, in lower case."""
     return {
         match.group().casefold()

@@ -7,13 +7,13 @@ failed tool, a refusal or a text that gives orders is worth less than none.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
+from edgeagent.agent.chat.orders import gives_orders
 from edgeagent.agent.formats.protocol import Call, Example, Turn
 from edgeagent.agent.honesty import is_refusal
 from edgeagent.agent.memory.scrub import scrub
@@ -184,30 +184,3 @@ def _short(text: str, answer: str) -> str:
     at = text.find(answer)
     start = 0 if at < 0 or at + len(answer) <= MAX_RESULT_CHARS else at
     return text[start : start + MAX_RESULT_CHARS].strip()
-
-
-_ORDERS = re.compile(
-    r"""
-      <\|[^|>\n]{0,60}\|>                                   # <|im_start|>
-    | <\u200b | \u200b\|                                    # the same, made harmless
-    | </?\s?(?:tool_call|tool_response|start_of_turn|end_of_turn|think|system|s)> | \[/?INST\]
-    | ^\s*(?:Thought|Call|Answer|Result|System|Assistant|User)\s*:   # lines that look like turns
-    | \b(?:ignore|disregard|forget)\b.{0,40}\b(?:instructions?|prompts?|rules|above|previous)\b
-    | \b(?:system\ prompt|your\ instructions)\b
-    | \byou\s+(?:must|should|have\ to)\s+(?:call|use|run|answer|reply|say)\b
-    | "(?:arguments|tool_calls?)"\s*:
-    """,
-    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
-)
-_INVISIBLE = re.compile(
-    "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
-)
-
-
-def gives_orders(text: str) -> bool:
-    """Whether a text looks as if it were meant for the model and not for the reader.
-
-    A heuristic, and only for what is remembered: what it misses is data as ever, and what it finds
-    is merely not learned from.
-    """
-    return bool(_INVISIBLE.search(text) or _ORDERS.search(text))

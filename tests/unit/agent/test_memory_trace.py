@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeagent.agent.chat.orders import gives_orders
 from edgeagent.agent.formats.protocol import Call
 from edgeagent.agent.memory.scrub import scrub
 from edgeagent.agent.memory.trace import (
@@ -12,7 +13,6 @@ from edgeagent.agent.memory.trace import (
     NotClean,
     SolvedTrace,
     distil,
-    gives_orders,
 )
 from edgeagent.record.outcome import FailureMode, Outcome, Step, StepKind
 

@@ -148,7 +148,7 @@ def test_a_stuck_agent_falls_back_to_the_base_answer_and_says_so(
     budget = BUDGET.model_copy(update={"max_turns": 1})
 
     def reply(conversation: str) -> str:
-        return "About 170." if "tool_call" not in conversation and asked else next_call()
+        return "It cannot be said." if "tool_call" not in conversation and asked else next_call()
 
     asked: list[int] = []
 
@@ -163,7 +163,7 @@ def test_a_stuck_agent_falls_back_to_the_base_answer_and_says_so(
     kinds = [step.kind for step in outcome.steps]
     assert kinds[-2:] == [StepKind.FALLBACK, StepKind.ANSWER]
     assert outcome.steps[-1].agent == "base"
-    assert outcome.answer == "About 170."
+    assert outcome.answer == "It cannot be said."
     assert outcome.failure.value in outcome.steps[-2].text
     check_trace(task)
 
