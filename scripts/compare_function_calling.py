@@ -3,6 +3,7 @@
 Asks questions of the Berkeley function-calling leaderboard twice: in the model's native format with
 a grammar, and with the same instructions and the functions as JSON in the prompt, the reply a free
 text. Both answers come from the same weights, without sampling, in one turn and without fallback.
+Grounding (docs/agents.md) acts through the grammar, so `--no-grounding` tells what it adds.
 Solved questions are judged by the benchmark's own checker and compared in pairs.
 
     python scripts/compare_function_calling.py qwen2.5-coder-0.5b-instruct --out calls.jsonl
@@ -313,6 +314,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"of {', '.join(ARMS)}; the first is compared with the others",
     )
     parser.add_argument("--context", type=int, default=Budget().max_context_len, help="tokens")
+    parser.add_argument(
+        "--grounding",
+        action=argparse.BooleanOptionalAction,
+        help="whether only functions that the question speaks of are offered to a grammar "
+        "(default: below one billion weights)",
+    )
     parser.add_argument("--json", action="store_true", help="print the differences as JSON")
     options = parser.parse_args(arguments)
     options.arms = [name.strip() for name in options.arms.split(",")]
@@ -331,12 +338,14 @@ def _run(options: argparse.Namespace) -> int:
     suite = open_suite(f"bfcl:{','.join(f'{name}{draw}' for name in categories)}")
     package = ensure_package(options.model)
     manifest = package.manifest
-    budget = Budget(max_context_len=options.context).for_model(manifest.parameters)
+    limits = Budget(max_context_len=options.context, grounding=options.grounding)
+    budget = limits.for_model(manifest.parameters)
     setting = {
         "package_sha256": package.sha256,
         "questions": f"bfcl-eval {suite.spec.version}",
         "native_format": manifest.tool_call_format,
         "context": str(options.context),
+        "grounding": str(budget.grounding),
     }
     answers = read_answers(options.out, setting)
     done = {(answer.arm, answer.task_id) for answer in answers}
