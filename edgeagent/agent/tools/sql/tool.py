@@ -63,7 +63,7 @@ class SqlTool:
         mentions = find_mentions(self._database, question, results)
         if not mentions:
             return None
-        pattern = query_pattern(mentions, " . ".join((question, *results)))
+        pattern = query_pattern(mentions, question, results)
         return object_schema(query=pattern_schema("", pattern))
 
     def run(self, arguments: Mapping[str, object]) -> ToolResult:
