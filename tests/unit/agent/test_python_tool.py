@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -150,7 +152,20 @@ def test_every_ending_is_told(ending: Ending) -> None:
 def test_small_models_are_offered_it_for_work_it_can_do(question: str, offered: bool) -> None:
     tool = PythonTool()
     assert isinstance(tool, Grounded)
-    assert bool(offers([tool], question, [], narrow=True)) == offered
+    found = offers([tool], question, [], narrow=True)
+    assert bool(found) == offered
+    if found:
+        properties = cast("dict[str, Any]", found[0].parameters["properties"])
+        pattern = re.compile(properties["code"]["pattern"])
+        assert pattern.fullmatch("print(sum(c in 'aeiou' for c in 'banana'))")
+        assert not pattern.fullmatch("x = 1\nprint(x)")
+        assert not pattern.fullmatch('print("a")')
+
+
+@needs_sandbox
+def test_the_example_is_true() -> None:
+    (example,) = PythonTool.examples
+    assert (run(str(example.turns[0].calls[0].arguments["code"])),) == example.observations
 
 
 @pytest.mark.usefixtures("fresh")

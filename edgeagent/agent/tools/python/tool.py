@@ -11,6 +11,7 @@ from edgeagent.agent.tools.calculator import operands
 from edgeagent.agent.tools.protocol import (
     JsonSchema,
     object_schema,
+    pattern_schema,
     string_argument,
     text_schema,
 )
@@ -19,7 +20,7 @@ from edgeagent.agent.tools.sandbox.limits import SandboxLimits
 from edgeagent.agent.tools.sandbox.process import Ending, Finished, run_confined
 from edgeagent.errors import ResourceError, ToolError
 
-MAX_CODE_CHARS = 2000
+MAX_CODE_CHARS = 1000
 _MOST_CODE_CHARS = 20_000
 """What is run at all, for models whose calls no grammar bounds."""
 
@@ -35,6 +36,9 @@ _TASK_WORDS = re.compile(
     re.IGNORECASE,
 )
 
+
+_ONE_LINE = r"print\([ !#-\[\]-~]{1,100}\)"
+"""Anything but double quotes and backslashes, which would have to be escaped in a call."""
 
 _EXAMPLE = "print(sum(letter in 'aeiou' for letter in 'onomatopoeia'))"
 
@@ -68,10 +72,13 @@ class PythonTool:
         self._limits = limits or SandboxLimits()
 
     def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
-        """Offer to run code for a question with two quantities, or one that asks for such work."""
+        """Offer to print one expression, for a question that asks for such work.
+
+        Models for which offers are made write programs that never end, or end in the middle.
+        """
         if len(operands(question)) < 2 and not _TASK_WORDS.search(question):
             return None
-        return self.parameters
+        return object_schema(code=pattern_schema("", _ONE_LINE))
 
     def run(self, arguments: Mapping[str, object]) -> str:
         """Return what `code` prints and the value of its last expression.

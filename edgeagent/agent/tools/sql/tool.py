@@ -22,7 +22,7 @@ from edgeagent.agent.tools.sql.narrow import query_pattern
 from edgeagent.agent.tools.sql.tables import Rows, Table
 from edgeagent.errors import ToolError
 
-MAX_QUERY_CHARS = 400
+MAX_QUERY_CHARS = 240
 MAX_SHOWN_ROWS = 20
 MAX_SHOWN_CHARS = 1500
 MAX_CELL_CHARS = 120
