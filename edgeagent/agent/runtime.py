@@ -65,6 +65,8 @@ class Runtime:
         self.main = model_of(engine, tool_call_format, grounded=bool(self.budget.grounding))
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
         self.memory = memory
+        self.may_send = True
+        """Whether servers that teams name may be asked; not while a paradigm is only tried out."""
         self._open_model = open_model
         self._further: dict[str, Model] = {}
         self._sessions = Sessions(self.budget, available)

@@ -58,6 +58,7 @@ def plan_of(paradigm: str, workspace: Workspace, budget: Budget) -> Plan:
     dry = workspace.model_copy(update={"tools_file": None})
     bench = Workbench(engine, workspace=dry, budget=roomy, open_model=open_model)
     try:
+        bench.runtime.may_send = False
         bench.runtime.tools = {**_stand_ins(workspace), **bench.runtime.tools}
         bench.paradigm(paradigm).warm_up()
         bench.run(paradigm, _QUESTION)

@@ -109,7 +109,7 @@ class Escalate:
     def _ask_stronger(self, question: str, task: TaskRun, first: Outcome | None) -> Outcome | None:
         """Return the answer of whoever is stronger, `None` if there is none."""
         try:
-            if self._plan.endpoint is not None:
+            if self._plan.endpoint is not None and self._runtime.may_send:
                 return self._ask_endpoint(self._plan.endpoint, question, task)
             if self._plan.stronger is None:
                 return None

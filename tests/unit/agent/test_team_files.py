@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from edgeagent.engine.scripted import ScriptedEngine
 from edgeagent.errors import ConfigError, EngineError
 from edgeagent.record.outcome import FailureMode, Outcome, StepKind
 
+ROOT = Path(__file__).resolve().parents[3]
 CONTEXT_LEN = 65536
 QUESTION = "What is 12 times 14?"
 CALL = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "12 * 14"}}\n</tool_call>'
@@ -339,3 +341,14 @@ def test_a_file_is_read_without_a_runtime(team: Callable[[str], Path]) -> None:
     spec = load_team(team(SUPERVISOR))
     assert spec.kind == "supervisor"
     assert spec.role[0].example[0].calls[0].arguments == {"expression": "2 + 2"}
+
+
+def test_the_teams_of_the_documents_are_valid(team: Callable[[str], Path]) -> None:
+    kinds = []
+    for document in ("docs/teams.md", "CONTRIBUTING.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        blocks = re.findall(r"^```toml\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+        specs = [load_team(team(block)) for block in blocks if "\nkind = " in block]
+        assert specs, document
+        kinds += [spec.kind for spec in specs]
+    assert {"supervisor", "escalate"} <= set(kinds)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeagent.agent.endpoint import Endpoint
 from edgeagent.config.package import Package
 from edgeagent.config.run import Budget, EngineConfig, NGramSpeculation
 from edgeagent.config.suites import Suite
@@ -249,3 +250,15 @@ def test_a_second_model_adds_its_weights_if_it_is_there(
     assert both.sessions == same.sessions
     assert same.kv_cache_bytes == same.sessions * alone.kv_cache_bytes
     assert predict_memory(settings("qwen3-4b"), "team") is None
+
+
+def test_nothing_is_sent_to_find_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(Endpoint, "ask", lambda *_args, **_more: asked.append(1))
+    workspace = team(
+        tmp_path,
+        'kind = "escalate"\n[escalate]\nthreshold = 1.0\n'
+        '[endpoint]\nurl = "https://models.example/v1"\nmodel = "m"\n',
+    )
+    assert plan_of("team", workspace, BUDGET).sessions == 1
+    assert asked == []
