@@ -261,7 +261,7 @@ def test_the_likelihood_of_tokens_is_told_on_request(engine: Engine, group: Sess
     assert all(event.logprob is None for event in said[2])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     actions=st.lists(
         st.tuples(
