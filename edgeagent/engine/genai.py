@@ -147,7 +147,8 @@ class GenaiEngine:
         folder = self._facts.folder
         graph = None
         if self.info.ep == "cpu" and self._facts.extends_cache_in_place:
-            graph = self._load_batch_graph()
+            pool_bytes = rows * max_context_len * self._facts.kv_bytes_per_token
+            graph = self._load_batch_graph(pool_bytes)
         if graph is None:
             return TurnGroup(lambda: self.open(max_context_len, adapter), rows)
         return RowGroup(
@@ -164,11 +165,18 @@ class GenaiEngine:
             max_context_len,
         )
 
-    def _load_batch_graph(self) -> OrtGraph | None:
-        """Return the decoder as rows run it, loaded by the first call; `None` if it cannot be."""
+    def _load_batch_graph(self, pool_bytes: int) -> OrtGraph | None:
+        """Return the decoder as rows run it, loaded by the first call; `None` if it cannot be.
+
+        Args:
+            pool_bytes: What the rows that are about to be opened need besides.
+        """
         if not self._batch_graph_was_tried:
             name = self._facts.folder.name
-            _check_memory(self._facts.weights_bytes, f"Loading {name} again to run batches")
+            _check_memory(
+                self._facts.weights_bytes + pool_bytes,
+                f"Loading {name} a second time to run batches",
+            )
             graph = OrtGraph(self._facts.folder / self._facts.graph, self._config)
             self._batch_graph = graph if graph.fits() else None
             self._batch_graph_was_tried = True
