@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from edgeagent.clock import to_seconds
 from edgeagent.record.repetitions import Timing, repetition_intervals
 from edgeagent.report.metrics import TaskMetrics
 from edgeagent.report.model import PhaseSeconds, Repetitions, TokensPerTask
+
+Figure = Callable[[TaskMetrics], float | None]
+"""Reads a figure of one task run, `None` where it was not measured."""
+
+
+def by_task(group: Sequence[TaskMetrics], figure: Figure) -> dict[str, float]:
+    """Return the mean of a figure over the repetitions of each task, unmeasured ones left out."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for metrics in group:
+        if (value := figure(metrics)) is not None:
+            values[metrics.task.task_id].append(value)
+    return {task_id: sum(found) / len(found) for task_id, found in values.items()}
 
 
 def repetitions(group: Sequence[TaskMetrics]) -> Repetitions | None:

@@ -14,6 +14,7 @@ from edgeagent.report.energy.rows import (
     hole_sentences,
     total_rows,
 )
+from edgeagent.report.learning import learning_rows, learning_sentences
 from edgeagent.report.model import Summary
 from edgeagent.report.quality.rows import (
     category_detail_rows,
@@ -49,6 +50,7 @@ def tradeoff_markdown(summary: Summary) -> str:
         *_study(summary, paradigms),
         "## Completion and failures",
         _rows("Outcome", paradigms, failure_rows(summary)),
+        *_learning(summary),
         *_energy(summary, paradigms),
         *_memory(summary, paradigms),
         *_conditions(summary),
@@ -71,6 +73,15 @@ def _study(summary: Summary, paradigms: Sequence[str]) -> Iterable[str]:
         yield "## Relative to the base model"
         yield _rows("Over categories", paradigms, rows)
         yield from map(_escape, study_notes(summary))
+
+
+def _learning(summary: Summary) -> Iterable[str]:
+    """Yield what a memory brought; nothing for runs without one."""
+    if summary.learning is not None:
+        yield "## Memory of solved tasks"
+        yield _escape(" ".join(learning_sentences(summary.learning)))
+        head = ("Paradigm", "Figure", "Difference to the same without memory")
+        yield _table(head, learning_rows(summary.learning))
 
 
 def _energy(summary: Summary, paradigms: Sequence[str]) -> Iterable[str]:

@@ -9,6 +9,7 @@ from edgeagent.record.run import RunConfig
 from edgeagent.record.samples import SourceInfo
 from edgeagent.report.conditions.model import RunConditions
 from edgeagent.report.energy.model import Energy, EstimatedEnergy, TotalEnergy
+from edgeagent.report.gain import Learning, MemoryGain
 from edgeagent.report.interval import Difference, Interval, Spread, Verdict
 from edgeagent.report.memory import MemoryDetail
 from edgeagent.report.quality.model import CallsPerTask, CategoryResult, RelativeQuality
@@ -27,8 +28,10 @@ __all__ = [
     "Energy",
     "EstimatedEnergy",
     "Interval",
+    "Learning",
     "Memory",
     "MemoryDetail",
+    "MemoryGain",
     "ParadigmSummary",
     "PhaseSeconds",
     "Recommendation",
@@ -218,6 +221,7 @@ class Summary(Record):
             with all paradigms loaded, and never added to resident memory.
         energy_totals: What each total of sources came to over the run, the headline first.
         conditions: What the machine went through, `None` where that was not recorded.
+        learning: What was learned and what that brought, `None` for a run without memory.
         energy_note: Why energy was not measured and what to do; empty if it was.
         notes: What was left out or must be known to read the figures.
     """
@@ -234,5 +238,6 @@ class Summary(Record):
     gpu_memory_peak_bytes: dict[str, float] = Field(default_factory=dict)
     energy_totals: tuple[TotalEnergy, ...] = ()
     conditions: RunConditions | None = None
+    learning: Learning | None = None
     energy_note: str
     notes: tuple[str, ...]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from edgeagent.clock import to_seconds
 from edgeagent.record.run import ColdRecord, RunConfig, TaskRecord
-from edgeagent.report.averages import phases_s, repetitions, tokens_per_task
+from edgeagent.report.averages import Figure, by_task, phases_s, repetitions, tokens_per_task
 from edgeagent.report.conditions import run_conditions
 from edgeagent.report.energy.estimates import estimates_of
 from edgeagent.report.energy.note import energy_note
 from edgeagent.report.energy.run import EnergyOfRun, energy_of_run
+from edgeagent.report.learning import learning_of
 from edgeagent.report.load import Run
 from edgeagent.report.memory import gpu_peak_bytes, memory_detail
 from edgeagent.report.metrics import TaskMetrics, pooled, task_metrics
@@ -40,8 +40,6 @@ from edgeagent.report.stats import paired_difference, spread, wilson_interval
 REFERENCE = "base"
 RSS_HIGH_WATER_SOURCE = "process:rss_peak"
 _LONG_GAP_NS = 1_000_000_000
-
-Figure = Callable[[TaskMetrics], float | None]
 
 # Figures that are compared in pairs: how to read them, and whether more is better.
 _COMPARED: Mapping[str, tuple[Figure, bool]] = {
@@ -102,18 +100,10 @@ def summarize(run: Run) -> Summary:
         gpu_memory_peak_bytes=gpu_peak_bytes(run.sessions),
         energy_totals=totals,
         conditions=_conditions(run),
+        learning=learning_of(run, measured, energy, seed),
         energy_note=energy_note(run.sources, totals, paradigms),
         notes=(*run.notes, *_notes(run, groups)),
     )
-
-
-def by_task(group: Sequence[TaskMetrics], figure: Figure) -> dict[str, float]:
-    """Return the mean of a figure over the repetitions of each task, unmeasured ones left out."""
-    values: dict[str, list[float]] = defaultdict(list)
-    for metrics in group:
-        if (value := figure(metrics)) is not None:
-            values[metrics.task.task_id].append(value)
-    return {task_id: sum(found) / len(found) for task_id, found in values.items()}
 
 
 def _differences(

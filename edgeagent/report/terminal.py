@@ -11,6 +11,7 @@ from edgeagent.report.energy.rows import (
     hole_sentences,
     sum_sentence,
 )
+from edgeagent.report.learning import learning_rows, learning_sentences
 from edgeagent.report.model import Summary
 from edgeagent.report.quality.rows import category_rows, study_notes
 from edgeagent.report.row import Row
@@ -56,6 +57,12 @@ def print_summary(summary: Summary, console: Console) -> None:
     console.print()
     console.print(table(category_rows(summary), "Solved by category"))
     console.print()
+    if summary.learning is not None:
+        for sentence in learning_sentences(summary.learning):
+            say(sentence)
+        for paradigm, figure, text in learning_rows(summary.learning):
+            say(f"  {paradigm}, {figure}: {text}")
+        console.print()
     energy = energy_rows(summary)
     if energy:
         console.print(table(energy, "Energy"))
