@@ -37,8 +37,9 @@ _TASK_WORDS = re.compile(
 )
 
 
-_ONE_LINE = r"print\([ !#-\[\]-~]{1,100}\)"
-"""Anything but double quotes and backslashes, which would have to be escaped in a call."""
+_ONE_LINE = r"print\([ !#-\[\]-~]{1,70}\)"
+"""Anything but double quotes and backslashes, which would have to be escaped in a call. Short
+enough for the tokens of one turn, also if each is but a character."""
 
 _EXAMPLE = "print(sum(letter in 'aeiou' for letter in 'onomatopoeia'))"
 
