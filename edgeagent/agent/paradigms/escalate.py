@@ -118,7 +118,7 @@ class Escalate:
                 with task.recorder.span(SpanKind.LOAD, self.name):
                     stronger = self._get_stronger(self._plan.stronger)
         except EdgeAgentError as error:
-            self._note(StepKind.FALLBACK, f"nobody stronger could be asked: {error}", task)
+            self._note(StepKind.ESCALATION, f"nobody stronger could be asked: {error}", task)
             return None
         quiet = _stands(first)
         outcome = _run_within(stronger, question, task, quiet=quiet)
