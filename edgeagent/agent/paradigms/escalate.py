@@ -93,7 +93,9 @@ class Escalate:
         stronger = self._ask_stronger(question, task, first)
         if stronger is not None and (stronger.completed_unaided or not _stands(first)):
             return stronger
-        return self._shown(first, task) if first is not None else Outcome(answer="")
+        if first is None:
+            first, _ = self._try_first(question, task)
+        return self._shown(first, task)
 
     def _try_first(self, question: str, task: TaskRun) -> tuple[Outcome, float | None]:
         """Return the first answer, which nobody is shown yet, and how sure the model was."""

@@ -212,6 +212,23 @@ def test_the_first_answer_stands_if_the_larger_model_cannot_be_loaded() -> None:
     assert "Loading needs 2 GB." in outcome.steps[-1].text
 
 
+def test_who_was_passed_over_answers_if_the_larger_model_cannot_be_loaded() -> None:
+    def large(_name: str) -> Model:
+        raise ResourceError("Loading needs 2 GB.")
+
+    outcome, task, heard = run(
+        Sure(lambda _: "About 170.", -0.01),
+        SUM,
+        tools=[Calculator()],
+        escalation=lambda runtime: Escalation(
+            lambda: Base(runtime), lambda: Single(runtime.with_model("large"))
+        ),
+        open_model=large,
+    )
+    assert outcome.answer == heard == "About 170."
+    assert roles(task) == ["base"]
+
+
 def test_the_first_answer_stands_if_the_stronger_one_is_stuck() -> None:
     def large(_name: str) -> Model:
         return model_of(Sure(lambda _: "", -0.01), "hermes", grounded=False)
