@@ -99,6 +99,7 @@ class _PlannedTalk(Talk):
         super().__init__(agent, runtime, question, task)
         self._steps = dict(enumerate(steps, 1))
         self._found: dict[int, str] = {}
+        self._written = 0
 
     def _turns(self) -> Dialogue:
         while self._steps:
@@ -155,7 +156,10 @@ class _PlannedTalk(Talk):
         return ""
 
     def _call(self, offered: Sequence[Offer]) -> Dialogue:
-        """Ask for a call of one of these tools and run it."""
+        """Ask for a call of one of these tools and run it, if there are turns left for that."""
+        if self._written == self._budget.max_turns:
+            return ""
+        self._written += 1
         rules = TurnRules(tuple(offered), may_answer=False, has_result=bool(self._log))
         text = yield from self._generate(rules)
         turn = self._parse(text)

@@ -134,6 +134,23 @@ def test_arguments_out_of_a_longer_result_are_written_by_the_model(step: str) ->
     assert decodes(task) == ["agent_planner", "agent", "agent"]
 
 
+def test_turns_are_limited_also_for_the_steps_of_a_plan() -> None:
+    found = "The lamp of the northern pier costs 34 crowns since spring."
+
+    def reply(conversation: str) -> str:
+        if is_planner(conversation):
+            steps = "\n".join(f"{number}. calculator #{number - 1}" for number in (2, 3, 4))
+            return f'1. search {{"query": "lamp"}}\n{steps}'
+        if "Result" in conversation or conversation.count("34") > 4:
+            return "Many."
+        arguments = {"name": "calculator", "arguments": {"expression": "3 * 34"}}
+        return f"<tool_call>\n{json.dumps(arguments)}\n</tool_call>"
+
+    outcome, task = run(reply, [Lookup({"lamp": found}), Calculator()], max_turns=1)
+    assert decodes(task) == ["agent_planner", "agent", "agent"]  # plan, one step, the answer
+    assert outcome.completed
+
+
 def test_a_grounded_model_does_what_results_open_although_nobody_planned_it() -> None:
     class Prices(Lookup):
         def offer(self, question: str, results: Sequence[str]) -> Mapping[str, object] | None:
