@@ -12,6 +12,7 @@ from edgeagent.agent.compaction import Exchange, compacted
 from edgeagent.agent.formats.protocol import Example, Observation, Turn, TurnRules
 from edgeagent.agent.grounding import (
     best_sentence,
+    is_empty,
     lacks_figure,
     quotable,
     says_nothing,
@@ -89,13 +90,13 @@ class Talk:
         raise AgentStop(FailureMode.TURN_LIMIT, f"{self._budget.max_turns} turns brought no answer")
 
     def _is_made_up(self, turn: Turn, rules: TurnRules) -> bool:
-        """Whether a grounded agent states what nobody said, and asks no tool that could tell."""
+        """Whether a grounded agent knows nothing or makes it up, and asks no tool that has work."""
         return (
             self._model.grounded
             and bool(rules.tools)
             and not self._log
             and not turn.calls
-            and unstated(turn.answer, [self._question])
+            and (unstated(turn.answer, [self._question]) or is_empty(turn.answer, self._question))
         )
 
     def _copied(self, turn: Turn) -> frozenset[str]:

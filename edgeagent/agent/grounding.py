@@ -54,6 +54,11 @@ def says_nothing(answer: str, question: str) -> bool:
     return not new and not figures(answer) - figures(question)
 
 
+def is_empty(answer: str, question: str) -> bool:
+    """Whether an answer only repeats words of the question; one of its numbers is an answer."""
+    return says_nothing(answer, question) and not figures(answer)
+
+
 def lacks_figure(question: str, results: Sequence[str]) -> bool:
     """Whether a question asks for a number and none of the results has any."""
     asks = _ASKS_FOR_FIGURE.search(question) is not None
