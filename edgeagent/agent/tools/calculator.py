@@ -56,7 +56,9 @@ class Calculator:
         "Compute an arithmetic expression with + - * / % ^ and parentheses, such as "
         "(12.5 + 3) * 4 or 15% of 80. Use it for every calculation."
     )
-    parameters = object_schema(expression=text_schema("Numbers and operators only, no words", 80))
+    parameters = object_schema(
+        expression=text_schema("Numbers and operators; units too, as in 5 km in miles", 80)
+    )
 
     def offer(self, question: str, results: Sequence[str]) -> JsonSchema | None:
         """Offer to compute with the numbers of the question and of the results.

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
-from edgeagent.agent.formats.protocol import Call, Example, Turn
 from edgeagent.agent.tools.protocol import (
     JsonSchema,
     object_schema,
@@ -54,16 +53,12 @@ _LATER = re.compile(r"\b(?:after|later|in|from|following|hence|due|until)\b", re
 _EARLIER = re.compile(r"\b(?:before|earlier|ago|prior|previous)\b", re.IGNORECASE)
 
 
-def _example(question: str, expression: str, result: str) -> Example:
-    return Example(
-        question,
-        (Turn(calls=(Call("dates", {"expression": expression}),)), Turn(answer=f"{result}.")),
-        (result,),
-    )
-
-
 class Dates:
-    """Computes with the proleptic Gregorian calendar of Python's `datetime`."""
+    """Computes with the proleptic Gregorian calendar of Python's `datetime`.
+
+    It has no worked examples: its description has the forms of its argument, grounded models are
+    offered whole expressions, and two examples in every prompt cost a task of the core suite.
+    """
 
     name = "dates"
     is_delegate = False
@@ -72,19 +67,7 @@ class Dates:
         "'2025-03-01 + 6 weeks', 'weekday of 1 March 2025'. Use it for every question about "
         "dates."
     )
-    parameters = object_schema(expression=text_schema("Dates and periods as in the examples", 80))
-    examples = (
-        _example(
-            "How many days is it from 5 February 2024 to 20 April 2024?",
-            "days from 5 February 2024 to 20 April 2024",
-            "From 5 February 2024 to 20 April 2024: 75 days",
-        ),
-        _example(
-            "A library book was lent on 12 January 2024 for 6 weeks. When is it due?",
-            "12 January 2024 + 6 weeks",
-            "Friday, 23 February 2024",
-        ),
-    )
+    parameters = object_schema(expression=text_schema("Dates and periods in such a form", 80))
 
     def __init__(self, today: Callable[[], date] = date.today) -> None:
         """Compute; `today` says what day it is."""

@@ -167,8 +167,11 @@ def test_it_offers_what_was_said(
         assert run(expression)
 
 
-def test_its_examples_are_right() -> None:
-    for example in DATES.examples:
-        (call,) = example.turns[0].calls
-        assert call.tool == DATES.name
-        assert example.observations == (DATES.run(call.arguments),)
+def test_its_description_shows_what_it_understands() -> None:
+    shown = re.findall(r"'([^']+)'", Dates.description)
+    assert len(shown) == 3
+    assert [run(expression) for expression in shown] == [
+        "From 1 March 2025 to 22 November 2026: 631 days",
+        "Saturday, 12 April 2025",
+        "1 March 2025: Saturday",
+    ]
