@@ -17,6 +17,8 @@ import click
 import pytest
 
 import edgeagent
+from edgeagent.agent.paradigms.catalog import Catalog
+from edgeagent.agent.plugins import load_plugin
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.documents.index import DocumentIndex
@@ -32,7 +34,7 @@ DOCUMENTS = [
     ROOT / "profiles" / "suites" / "README.md",
     ROOT / "profiles" / "devices" / "README.md",
 ]
-EXAMPLES = {"edgeagent/agent/tools/days.py", "edgeagent/agent/paradigms/retrieve.py"}
+EXAMPLES = {"edgeagent/agent/formats/tagged.py", "edgeagent/agent/paradigms/retrieve.py"}
 """Files that whoever follows the examples of CONTRIBUTING writes."""
 
 WRITTEN = ("edgeagent", "models", "profiles", "tests", "scripts", "docs", ".ci")
@@ -174,13 +176,18 @@ def test_python_in_documents_compiles(document: Path) -> None:
 
 def test_the_examples_of_contributing_work(tmp_path: Path) -> None:
     names: dict[str, object] = {}
-    for block in python_blocks((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for block in python_blocks(text):
         exec(block, names)
 
-    days = names["Days"]()  # type: ignore[operator]
-    assert days.run({"first": "2024-02-27", "last": "2024-03-01"}) == "3"
-    with pytest.raises(ToolError, match="YYYY-MM-DD"):
-        days.run({"first": "27.2.2024", "last": "2024-03-01"})
+    contacts = names["Contacts"]()  # type: ignore[operator]
+    assert names["TOOLS"] == [names["Contacts"]]
+    assert contacts.run({"name": "Ada Quern"}).endswith("555 0142.")
+    with pytest.raises(ToolError, match="no contact"):
+        contacts.run({"name": "Nobody"})
+    assert contacts.offer("Where is Ottersby?", ()) is None
+    offered = contacts.offer("Who answers?", ("Ask ada quern.",))
+    assert offered["properties"]["name"]["enum"] == ["Ada Quern"]
 
     (tmp_path / "school.md").write_text("# School\n\nOrla Fenn founded the sailing school.")
     index = DocumentIndex(tmp_path)
@@ -190,8 +197,13 @@ def test_the_examples_of_contributing_work(tmp_path: Path) -> None:
         asked.append(conversation)
         return "Orla Fenn."
 
+    # The paradigm as a file of somebody's own, as the text says.
+    (block,) = [one for one in python_blocks(text) if "class Retrieve" in one]
+    plugin = tmp_path / "retrieve.py"
+    plugin.write_text(f"{block}\n\nPARADIGMS = (Retrieve,)\n", encoding="utf-8")
+    assert "`PARADIGMS = (Retrieve,)`" in text
     runtime = Runtime(ScriptedEngine(reply), [DocumentSearch(index)])
-    retrieve = names["Retrieve"](runtime)  # type: ignore[operator]
+    retrieve = Catalog(load_plugin(plugin).paradigms).make("retrieve", runtime)
     retrieve.warm_up()
     outcome = retrieve.run("Who founded the sailing school?", TaskRun(timeout_s=30.0))
     assert (outcome.answer, outcome.failure) == ("Orla Fenn.", None)
