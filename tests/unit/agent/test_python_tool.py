@@ -109,6 +109,9 @@ def test_the_same_code_gives_the_same_answer_and_leaves_nothing(
     assert run("import os; print(os.listdir('.'), sys.argv if 'sys' in dir() else 0)") == "[] 0"
     assert run("import sys; print([m for m in sys.modules if 'edgeagent' in m])") == "[]"
     assert list(tmp_path.iterdir()) == []
+    # What it loads itself is paid at every call.
+    heavy = "import sys; print({'pydantic', 'numpy', 'psutil', 'dataclasses'} & set(sys.modules))"
+    assert run(heavy) == "set()"
 
 
 @needs_sandbox
