@@ -75,13 +75,17 @@ GROUNDING_PARAMETERS = 1_000_000_000
 """Models with fewer weights are grounded unless the user decides otherwise."""
 
 
+FREE_NEW_TOKENS = 384
+"""Of one turn of a model that is not grounded: several calls, or a program of twenty lines."""
+
+
 class Budget(Spec):
     """What an agent may do and use for one task before it falls back to the base answer."""
 
     max_turns: int = Field(default=5, ge=1, le=100)
     """Model turns of one agent, as in the study."""
     max_new_tokens: int = Field(default=96, ge=1, le=1 << 16)
-    """Tokens generated in one turn."""
+    """Tokens generated in one turn. Models that are not grounded get more unless it is said."""
     max_context_len: int = Field(default=2048, ge=64, le=1 << 20)
     """Tokens of one session's KV cache, prompt and output together."""
     timeout_s: float = Field(default=120.0, gt=0)
@@ -109,6 +113,10 @@ class Budget(Spec):
 
     def for_model(self, parameters: int) -> Budget:
         """Return the budget with everything decided that depends on the number of weights."""
-        if self.grounding is not None:
-            return self
-        return self.model_copy(update={"grounding": parameters < GROUNDING_PARAMETERS})
+        grounding = self.grounding
+        if grounding is None:
+            grounding = parameters < GROUNDING_PARAMETERS
+        decided: dict[str, object] = {"grounding": grounding}
+        if not grounding and "max_new_tokens" not in self.model_fields_set:
+            decided["max_new_tokens"] = FREE_NEW_TOKENS
+        return self.model_copy(update=decided)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from edgeagent.config.run import Budget
+from edgeagent.config.run import FREE_NEW_TOKENS, Budget
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,9 @@ def test_a_model_decides_nothing_but_grounding() -> None:
 def test_limits_are_checked(limits: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Budget.model_validate(limits)
+
+
+def test_models_that_are_not_grounded_may_write_longer_turns_unless_it_is_said() -> None:
+    assert Budget().for_model(100).max_new_tokens == Budget().max_new_tokens
+    assert Budget().for_model(3_000_000_000).max_new_tokens == FREE_NEW_TOKENS
+    assert Budget(max_new_tokens=50).for_model(3_000_000_000).max_new_tokens == 50
