@@ -22,6 +22,7 @@ COMMANDS = {
     "bench": ("edgeagent.cli.bench:command", "Measure raw speed against the device's limits."),
     "tune": ("edgeagent.cli.tune:command", "Find the fastest settings on this device."),
     "compare": ("edgeagent.cli.compare:command", "Compare runs, beyond what the machine did."),
+    "memory": ("edgeagent.cli.memory:command", "Look into a memory of answers, and forget."),
     "bundle": ("edgeagent.cli.bundle:command", "Make one archive of a package and its needs."),
     "install": ("edgeagent.cli.install:command", "Verify a bundle and unpack it, offline."),
     "import-power": (

@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from edgeagent.agent.memory.store import TraceStore
+from edgeagent.agent.memory.trace import NotClean, distil
+from edgeagent.agent.paradigms.remembering import SUFFIX
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.tools.plain import one_line
 from edgeagent.agent.workspace import catalog_of
@@ -39,6 +42,7 @@ Examples:
   edgeagent run smollm2-135m-instruct --paradigm single --trace "What is 17 * 23?"
   edgeagent run smollm2-135m-instruct --paradigm multi --documents notes "Who is the mayor?"
   edgeagent run qwen2.5-0.5b-instruct --tools tools.toml --paradigm team.toml "What did we sell?"
+  edgeagent run smollm2-135m-instruct --memory notes.sqlite --remember "What is 17 * 23?"
 """
 
 
@@ -57,6 +61,16 @@ Examples:
     help="Folder of documents that agents may search: text, Markdown, HTML, PDF, Word.",
 )
 @workspace_options
+@click.option(
+    "--memory",
+    type=click.Path(path_type=Path),
+    help="SQLite file of solved questions; similar ones are shown to agents as examples.",
+)
+@click.option(
+    "--remember",
+    is_flag=True,
+    help="Say that this answer is right, and keep it in --memory. Nothing is kept without.",
+)
 @click.option("--trace", is_flag=True, help="Show every step on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome and its spans as JSON.")
 @engine_options
@@ -68,6 +82,8 @@ def command(
     question: str,
     paradigm: str,
     documents: Path | None,
+    memory: Path | None,
+    remember: bool,
     trace: bool,
     as_json: bool,
     quiet: bool,
@@ -83,9 +99,15 @@ def command(
         raise ConfigError("The question is empty; write it as the last argument.")
     if documents is not None and not documents.is_dir():
         raise ConfigError(f"{documents} is not a folder of documents.")
+    if remember and memory is None:
+        raise ConfigError("--remember needs a file to keep the answer in; add --memory FILE.")
     (name,), teams = named_paradigms([paradigm or "single"])
-    agents = workspace(**take(options, WORKSPACE_NAMES), teams=teams, documents=documents)
+    agents = workspace(
+        **take(options, WORKSPACE_NAMES), teams=teams, documents=documents, memory=memory
+    )
     catalog_of(agents).check(name)
+    if memory is not None and not (remember and not memory.exists()):
+        name += SUFFIX
     limits = budget(**{key: options[key] for key in options if key not in ENGINE_NAMES})
     energy = energy_reader(limits)
     with progress_display(quiet=quiet) as display:
@@ -105,6 +127,11 @@ def command(
         listener = _Screen(stream=not as_json, trace=trace)
         outcome, task = bench.run(name, question, listener)
         listener.finish()
+        if remember and memory is not None:
+            tools = tuple(bench.runtime.tools)
+            click.echo(
+                _remember(memory, question, outcome, tools, package.manifest.model_id), err=True
+            )
     finally:
         bench.close()
     if trace:
@@ -116,6 +143,17 @@ def command(
         _say_more(outcome)
     if not outcome.completed:
         raise EngineError(f"There is no answer: {outcome.error or 'the model said nothing'}.")
+
+
+def _remember(
+    file: Path, question: str, outcome: Outcome, tools: tuple[str, ...], model_id: str
+) -> str:
+    """Keep what the user says is right, if it is clean; return a line about it."""
+    trace = distil(question, outcome, tools=tools, model_id=model_id, accepted_by="user")
+    if isinstance(trace, NotClean):
+        return f"(not remembered: {trace.reason})"
+    with TraceStore(file) as store:
+        return f"(remembered as {store.add(trace)} in {file})"
 
 
 def _say_more(outcome: Outcome) -> None:
