@@ -1,6 +1,7 @@
-"""Measure what a vote of several samples costs on this machine, beside a vote of one.
+r"""Measure what a vote of several samples costs on this machine, beside a vote of one.
 
-    .venv/bin/python scripts/benchmark_vote.py PACKAGE [--k 4] [--suite core] [--every N] [--single]
+    .venv/bin/python scripts/benchmark_vote.py PACKAGE [--k 4] [--suite core] [--every N] \
+        [--single] [--no-spinning]
 
 Both answer every task of the suite, one right after the other, in turns first; each task gives one
 ratio of wall times. The ratio of the totals is the figure to quote: it weighs tasks by what they
@@ -29,6 +30,7 @@ class Answered:
     """One task answered by one paradigm."""
 
     wall_s: float
+    cpu_s: float
     prefill_s: float
     decode_s: float
     generated: int
@@ -44,9 +46,9 @@ def answer(paradigm: Paradigm, task: TaskSpec) -> Answered:
     from edgeagent.record.spans import SpanKind
 
     run = TaskRun(600.0, functions=task.function_descriptions())
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     outcome = paradigm.run(task.prompt(), run)
-    wall_s = time.perf_counter() - began
+    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     trace = run.recorder.trace()
     seconds = {
         kind: sum(span.duration_ns for span in trace if span.kind is kind) / 1e9
@@ -54,6 +56,7 @@ def answer(paradigm: Paradigm, task: TaskSpec) -> Answered:
     }
     return Answered(
         wall_s=wall_s,
+        cpu_s=cpu_s,
         prefill_s=seconds[SpanKind.PREFILL],
         decode_s=seconds[SpanKind.DECODE],
         generated=sum(span.tokens_out for span in trace),
@@ -83,12 +86,14 @@ def summary(name: str, reference: list[Answered], answers: list[Answered]) -> fl
         one.wall_s / other.wall_s for one, other in zip(answers, reference, strict=True)
     )
     total = sum(one.wall_s for one in answers) / sum(one.wall_s for one in reference)
+    cpu = sum(one.cpu_s for one in answers) / sum(one.cpu_s for one in reference)
     low, median, high = (
         statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
     )
     print(
         f"{name}: {total:.2f}x the wall time of a vote of one; "
-        f"per task {median:.2f}x ({low:.2f} to {high:.2f}, at most {ratios[-1]:.2f})"
+        f"per task {median:.2f}x ({low:.2f} to {high:.2f}, at most {ratios[-1]:.2f}); "
+        f"{cpu:.2f}x its CPU time"
     )
     return total
 
@@ -101,12 +106,13 @@ def main() -> int:
     parser.add_argument("--suite", default="core")
     parser.add_argument("--every", type=int, default=1, help="take every N-th task only")
     parser.add_argument("--single", action="store_true", help="measure `single` as well")
+    parser.add_argument("--no-spinning", action="store_true", help="let idle threads sleep")
     args = parser.parse_args()
 
     from edgeagent.agent.paradigms.single import Single
     from edgeagent.agent.paradigms.vote import Vote
     from edgeagent.config.package import read_package
-    from edgeagent.config.run import Budget
+    from edgeagent.config.run import Budget, EngineConfig
     from edgeagent.config.suites import load_suite
     from edgeagent.config.workspace import Workspace
     from edgeagent.profiling.workbench import Workbench, load_engine
@@ -115,7 +121,7 @@ def main() -> int:
     tasks = suite.spec.task[:: args.every]
     manifest = read_package(args.package).manifest
     bench = Workbench(
-        load_engine(args.package),
+        load_engine(args.package, EngineConfig(allow_spinning=not args.no_spinning)),
         workspace=Workspace(documents=suite.documents_dir),
         budget=Budget().for_model(manifest.parameters),
         tool_call_format=manifest.tool_call_format,
@@ -128,6 +134,7 @@ def main() -> int:
     }
     for paradigm in paradigms.values():
         paradigm.warm_up()
+    print("prefixes are cached", file=sys.stderr)
     answers: dict[str, list[Answered]] = {name: [] for name in paradigms}
     for index, task in enumerate(tasks):
         names = list(paradigms)
