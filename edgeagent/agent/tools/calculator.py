@@ -47,6 +47,12 @@ _SPELLED = {
 _SPELLED_WORD = re.compile(rf"\b({'|'.join(_SPELLED)})\b", re.IGNORECASE)
 
 
+_WRITTEN = re.compile(r"\(*\d[\d.,]*%?\)*(?:(?: ?[*/^] ?| [-+] )\(*\d[\d.,]*%?\)*)+(?<![.,])")
+"""An expression; a minus sign has blanks around it, else it may be a range or part of a name."""
+
+_QUOTED = re.compile(r"\"[^\"\n]*\"|\u201c[^\u201d\n]*\u201d")
+
+
 class Calculator:
     """Computes with exact fractions and answers in decimals."""
 
@@ -72,7 +78,12 @@ class Calculator:
         if converted := _converted(question, said):
             pattern = "|".join(map(re.escape, converted[:MAX_CONVERSIONS]))
             return object_schema(expression=pattern_schema("", pattern))
-        stated = operands(said)
+        # What the user quotes is a text like a result: its numbers alone are no reason to compute.
+        quoted = " ".join(_QUOTED.findall(question))
+        question = _QUOTED.sub(_unless_text, question)
+        if written := _written(question):
+            return object_schema(expression=pattern_schema("", re.escape(written)))
+        stated = operands(f"{quoted} {said}")
         asked = tuple(number for number in operands(question) if number not in stated)
         found = tuple(number for number in stated if number not in operands(question))
         if not asked or len(asked) + len(found) < 2:
@@ -86,6 +97,21 @@ class Calculator:
             ToolError: It is not arithmetic, divides by zero or grows too large.
         """
         return evaluate(string_argument(arguments, "expression")).text()
+
+
+def _unless_text(quote: re.Match[str]) -> str:
+    """Return a quoted expression as it is, and a blank for any other quote."""
+    inside = quote.group()[1:-1].strip()
+    return inside if _WRITTEN.fullmatch(inside) else " "
+
+
+def _written(question: str) -> str:
+    """Return the expression that a question writes out with all of its numbers, else nothing."""
+    for match in _WRITTEN.finditer(question):
+        expression = match.group().strip()
+        if expression.count("(") == expression.count(")") and len(operands(expression)) > 1:
+            return expression if operands(expression) == operands(question) else ""
+    return ""
 
 
 def operands(text: str) -> tuple[str, ...]:
