@@ -16,6 +16,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Names of teams and roles go into traces and file names."""
 
 MAX_ROLES = 16
+DEFAULT_THRESHOLD = 0.5
+"""Confidence below which is escalated: a choice, which a model and its tasks may well not share.
+`scripts/calibrate_escalation.py` shows what others do."""
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -102,7 +105,7 @@ class EscalateSpec(Spec):
     """Name of the paradigm that is asked when confidence is low; not with an endpoint."""
     model: str | None = Field(default=None, min_length=1)
     """The model that `to` runs with; `None`: the run's."""
-    threshold: float = Field(default=0.8, ge=0, le=1)
+    threshold: float = Field(default=DEFAULT_THRESHOLD, ge=0, le=1)
     """Confidence below which is escalated; see `scripts/calibrate_escalation.py`."""
 
 

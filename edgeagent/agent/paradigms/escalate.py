@@ -15,12 +15,10 @@ from edgeagent.agent.paradigms.protocol import Paradigm
 from edgeagent.agent.paradigms.single import Single
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.task import Listener, TaskRun
+from edgeagent.config.team import DEFAULT_THRESHOLD
 from edgeagent.errors import EdgeAgentError
 from edgeagent.record.outcome import FailureMode, Outcome, Step, StepKind
 from edgeagent.record.spans import SpanKind
-
-DEFAULT_THRESHOLD = 0.8
-"""Confidence below which is escalated. `scripts/calibrate_escalation.py` shows what others do."""
 
 _USED_UP = (FailureMode.TIMEOUT, FailureMode.TOKEN_LIMIT, FailureMode.ENERGY_LIMIT)
 """Limits of the task: nobody else could go on either."""

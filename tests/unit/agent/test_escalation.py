@@ -121,7 +121,7 @@ def test_an_unsure_answer_is_not_shown_and_the_stronger_one_is() -> None:
     assert outcome.answer == heard == "Orla."
     assert roles(task) == ["base", "agent"]
     step = next(step for step in outcome.steps if step.kind is StepKind.ESCALATION)
-    assert step.text == "confidence 0.37 is below 0.80"
+    assert step.text == "confidence 0.37 is below 0.50"
     assert outcome.turns == 2
     assert engine.asked_for_logprobs == [True, False]  # nobody asks how sure the stronger one is
     root = task.recorder.trace()[0]
