@@ -17,9 +17,9 @@ from edgeagent.config.workspace import Workspace
 from edgeagent.errors import ConfigError
 
 BUILT_IN: dict[BuiltIn, Callable[[], Tool]] = {"calculator": Calculator, "dates": Dates}
-DEFAULT: tuple[BuiltIn, ...] = ("calculator",)
-"""What agents always have. Each further description in the prompt makes very small models a little
-worse at all the others, so the rest is for those who ask for it."""
+DEFAULT: tuple[BuiltIn, ...] = ("calculator", "dates")
+"""What agents have if nobody says otherwise. Each further description in the prompt can make very
+small models worse at all the other tools: measure before adding one, see `docs/tools.md`."""
 
 CountTokens = Callable[[str], int]
 OnNote = Callable[[str], None]
