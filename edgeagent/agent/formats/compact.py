@@ -21,6 +21,7 @@ from functools import partial
 
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.formats.examples import example_messages
+from edgeagent.agent.formats.notation import JSON
 from edgeagent.agent.formats.protocol import (
     Call,
     Example,
@@ -29,7 +30,7 @@ from edgeagent.agent.formats.protocol import (
     Turn,
     TurnRules,
 )
-from edgeagent.agent.formats.schema import JSON, literal, value_rules
+from edgeagent.agent.formats.schema import literal, value_rules
 from edgeagent.agent.tools.protocol import Tool
 
 _THOUGHT, _CALL, _ANSWER, _RESULT = "Thought: ", "Call: ", "Answer: ", "Result: "

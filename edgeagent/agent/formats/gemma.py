@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.formats.native import NativeFormat
+from edgeagent.agent.formats.notation import JSON
 from edgeagent.agent.formats.protocol import Call, Example, Observation, Prefix, TurnRules
 from edgeagent.agent.formats.reading import read_calls
-from edgeagent.agent.formats.schema import JSON
 from edgeagent.agent.formats.turn_grammar import (
     call_rules,
     several,

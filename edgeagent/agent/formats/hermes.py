@@ -17,9 +17,9 @@ import json
 from collections.abc import Sequence
 
 from edgeagent.agent.formats.native import NativeFormat
+from edgeagent.agent.formats.notation import JSON
 from edgeagent.agent.formats.protocol import Call, TurnRules
 from edgeagent.agent.formats.reading import read_calls
-from edgeagent.agent.formats.schema import JSON
 from edgeagent.agent.formats.turn_grammar import (
     THINK,
     THOUGHT_END,

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.formats.llama3_json import LLAMA3_MARKUP
 from edgeagent.agent.formats.native import NativeFormat
+from edgeagent.agent.formats.notation import JSON, PYTHON
 from edgeagent.agent.formats.protocol import Call, Example, Prefix, TurnRules
 from edgeagent.agent.formats.python_calls import read_python_calls
-from edgeagent.agent.formats.schema import JSON, PYTHON, field_rules, literal
+from edgeagent.agent.formats.schema import field_rules, literal
 from edgeagent.agent.formats.turn_grammar import several, text_terminal, turn_grammar
 from edgeagent.agent.tools.protocol import Tool, describe
 

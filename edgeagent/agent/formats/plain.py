@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from edgeagent.agent.chat.template import Message
 from edgeagent.agent.formats.examples import example_messages
+from edgeagent.agent.formats.notation import JSON
 from edgeagent.agent.formats.protocol import (
     Example,
     Observation,
@@ -20,7 +21,6 @@ from edgeagent.agent.formats.protocol import (
     TurnRules,
 )
 from edgeagent.agent.formats.reading import read_calls
-from edgeagent.agent.formats.schema import JSON
 from edgeagent.agent.formats.turn_grammar import (
     call_rules,
     several,

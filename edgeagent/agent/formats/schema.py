@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
+from edgeagent.agent.formats.notation import JSON, Notation, quoted
 from edgeagent.agent.formats.schema_keywords import (
     check_keywords,
     merged,
@@ -22,7 +22,7 @@ from edgeagent.agent.formats.schema_keywords import (
     types_of,
     without_annotations,
 )
-from edgeagent.errors import EngineError, ToolError
+from edgeagent.errors import ToolError
 
 MAX_TEXT_CHARS = 240
 """Of a text without `maxLength`: about sixty tokens, enough for a sentence or a path."""
@@ -47,41 +47,6 @@ _FORMATS = frozenset(
 """Those that llguidance knows; the others say something to people only."""
 
 Json = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Notation:
-    """How the constants are written; all other values look alike in JSON and Python."""
-
-    true: str
-    false: str
-    null: str
-
-    def write(self, value: object) -> str:
-        """Return a value as the grammar of its schema has it, if its fields are in order.
-
-        Raises:
-            TypeError: It is not a JSON value.
-        """
-        if value is None:
-            return self.null
-        if isinstance(value, bool):
-            return self.true if value else self.false
-        if isinstance(value, Mapping):
-            fields = (f"{_text(str(key))}: {self.write(item)}" for key, item in value.items())
-            return f"{{{', '.join(fields)}}}"
-        if isinstance(value, list | tuple):
-            return f"[{', '.join(map(self.write, value))}]"
-        return _text(value)
-
-
-JSON = Notation("true", "false", "null")
-PYTHON = Notation("True", "False", "None")
-
-
-def _text(value: object) -> str:
-    # The grammar's strings have no raw DEL, which JSON allows.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def literal(text: str) -> str:
@@ -121,25 +86,6 @@ def field_rules(
     if body is None:
         raise ToolError("no arguments fit the parameters")
     return [*writer.lines, f"{name}: {body}"]
-
-
-def check_schema(tool: str, schema: Json) -> None:
-    """Compile the parameters of a tool, so that a bad schema is found before any task runs.
-
-    Raises:
-        ToolError: No grammar can be made of it.
-    """
-    from edgeagent.engine.grammar import SINGLE_BYTES, GrammarMatcher, GrammarTokenizer
-
-    try:
-        lines = value_rules("args", schema)
-        tokenizer = GrammarTokenizer(SINGLE_BYTES, None, ())
-        GrammarMatcher(tokenizer, "\n".join(["start: args", *lines]))
-    except (EngineError, ToolError, RecursionError) as error:
-        reason = str(error).removesuffix(".")
-        raise ToolError(
-            f"The parameters of the tool {tool[:80]!r} cannot be enforced: {reason}."
-        ) from error
 
 
 class _Writer:
@@ -230,7 +176,7 @@ class _Writer:
             case "array":
                 return self._array(schema)
             case "object":
-                fields = self.fields(schema, lambda name: f"{_text(name)}: ")
+                fields = self.fields(schema, lambda name: f"{quoted(name)}: ")
                 return None if fields is None else self._rule(f'"{{" {fields} "}}"')
         raise ToolError(f"{kind[:40]!r} is not a type")
 
@@ -328,7 +274,7 @@ class _Writer:
         body = self._value(schema) if schema is not False else None
         if body is None:
             return '""', '""'
-        names = " | ".join(literal(_text(name)) for name in declared)
+        names = " | ".join(literal(quoted(name)) for name in declared)
         free = f"{_KEY} & ~({names})" if declared else _KEY
         pair = self._rule(f'{self._rule(free, terminal=True)} ": " {body}')
         opening = self._rule(f'({pair} (", " {pair}){{0,{MAX_FIELDS - 1}}})?')

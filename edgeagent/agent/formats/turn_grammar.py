@@ -14,8 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from edgeagent.agent.formats.notation import JSON, Notation
 from edgeagent.agent.formats.protocol import TurnRules
-from edgeagent.agent.formats.schema import JSON, Notation, literal, value_rules
+from edgeagent.agent.formats.schema import literal, value_rules
 
 THINK, THOUGHT_END = "<think>", "</think>"
 _CHARS_PER_TOKEN = 5

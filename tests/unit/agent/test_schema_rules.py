@@ -12,16 +12,10 @@ from hypothesis import strategies as st
 
 from edgeagent.agent.formats import tool_format
 from edgeagent.agent.formats.native import NativeFormat
+from edgeagent.agent.formats.notation import JSON, PYTHON, Notation
 from edgeagent.agent.formats.protocol import Call, TurnRules
-from edgeagent.agent.formats.schema import (
-    JSON,
-    MAX_ITEMS,
-    MAX_TEXT_CHARS,
-    PYTHON,
-    Notation,
-    check_schema,
-    value_rules,
-)
+from edgeagent.agent.formats.schema import MAX_ITEMS, MAX_TEXT_CHARS, value_rules
+from edgeagent.agent.formats.schema_check import check_schema
 from edgeagent.agent.tools.protocol import Offer
 from edgeagent.engine.grammar import SINGLE_BYTES, GrammarMatcher, GrammarTokenizer
 from edgeagent.errors import EngineError, ToolError

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from edgeagent.agent.formats import tool_format
+from edgeagent.agent.formats.notation import JSON
 from edgeagent.agent.formats.protocol import TurnRules
-from edgeagent.agent.formats.schema import JSON
 from edgeagent.agent.functions import Function
 from edgeagent.config.suite import TaskSpec
 from edgeagent.config.suites import Suite
