@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 from edgeagent.agent.chat.conversation import Conversation
 from edgeagent.agent.chat.template import Message
+from edgeagent.agent.formats.notation import JSON
 from edgeagent.agent.formats.protocol import Call, Example
-from edgeagent.agent.formats.schema import JSON, literal, value_rules
+from edgeagent.agent.formats.schema import literal, value_rules
 from edgeagent.agent.loop import Role
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
