@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 
 from edgeagent.agent.chat.orders import gives_orders
-from edgeagent.agent.honesty import figures, names, words
+from edgeagent.agent.honesty import figures, words
+from edgeagent.agent.tools.documents.words import STOP_WORDS
 from edgeagent.agent.tools.sentences import sentences
 
 _BROKEN = re.compile("\\S\u200b")
@@ -23,15 +24,14 @@ _REL_TOL = 5e-3
 _ASKS_FOR_FIGURE = re.compile(
     r"\bhow (?:many|much)\b|\b(?:which|what) (?:year|time)\b", re.IGNORECASE
 )
-_FILLERS = frozenset(
-    ("the", "and", "its", "are", "was", "were", "has", "have", "had", "that", "this", "there")
-)
+_FILLERS = STOP_WORDS | {"also", "called", "goes", "not", "yes"}
+"""Words that state nothing."""
 
 
 def unstated(text: str, sources: Sequence[str]) -> bool:
-    """Whether a text states a number or a name that none of the sources has."""
+    """Whether a text states a number or uses a word of content that none of the sources has."""
     known = set[str]().union(*map(words, sources))
-    return bool(unstated_figures(text, sources) or names(text) - known)
+    return bool(unstated_figures(text, sources) or words(text) - known - _FILLERS)
 
 
 def unstated_figures(text: str, sources: Sequence[str]) -> set[float]:

@@ -103,7 +103,10 @@ def test_what_only_an_example_states_is_borrowed(text: str, copied: set[str]) ->
 def test_names_and_numbers_that_nobody_stated() -> None:
     assert unstated("It was built by John Smith.", ["Who built the vault?"])
     assert unstated("It has ten steps.", ["How many steps has it?"])
-    assert not unstated("The vault was built in stone.", ["Who built the vault?"])
+    assert unstated("The vault was built in stone.", ["Who built the vault?"])
+    assert unstated("otsersby soup", ["Which spice is in the Ottersby soup?"])
+    assert not unstated("Bus 17 goes there.", ["Bus 17 goes to the beach. Which bus?"])
+    assert not unstated("Your boat was built.", ["My boat was built. What was built?"])
     assert not unstated("It was Ines.", ["Who was it?", "Ines built it."])
 
 
