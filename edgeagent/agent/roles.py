@@ -150,7 +150,7 @@ SINGLE = Role(
 QUANTITATIVE = Role(
     name="quantitative",
     instructions="You compute. Use the calculator, then answer with the number.",
-    tools=("calculator",),
+    tools=("calculator", "dates", "python"),
     examples=(
         _ADD,
         _DISCOUNT,
@@ -171,7 +171,7 @@ KNOWLEDGE = Role(
         "You look facts up. Search the documents, then answer in one short sentence with what "
         "they say."
     ),
-    tools=("search",),
+    tools=("search", "read_file", "list_files", "sql", "*"),
     examples=(
         _FOUNDER,
         _LAKE,

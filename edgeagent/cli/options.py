@@ -64,6 +64,11 @@ _BUDGET_OPTIONS = (
         help="Whether calls are held to their schemas by a grammar; default: yes.",
     ),
     click.option(
+        "--sessions",
+        type=click.Choice(["own", "shared"]),
+        help="Whether each role has a KV cache of its own, or roles share one; default: by memory.",
+    ),
+    click.option(
         "--context", type=click.IntRange(64, 1 << 20), help="Tokens of each role's KV cache."
     ),
     click.option(
@@ -129,6 +134,7 @@ def budget(
     max_tokens: int | None,
     max_energy: float | None,
     max_thinking: int | None,
+    sessions: str | None,
     context: int | None,
     timeout: float | None,
     grounding: bool | None,
@@ -143,6 +149,7 @@ def budget(
         "max_thinking_tokens": max_thinking,
         "constrained": grammar,
         "max_context_len": context,
+        "sessions": sessions,
         "timeout_s": timeout,
         "grounding": grounding,
     }

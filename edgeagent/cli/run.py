@@ -90,7 +90,7 @@ def command(
     tool_call_format: str | None,
     **options: Any,
 ) -> None:
-    """Ask MODEL one QUESTION; nothing leaves this machine.
+    """Ask MODEL one QUESTION; nothing leaves this machine unless a team's file names a server.
 
     MODEL is a recipe's id, a GGUF file or a package folder; it is exported first if it has to be.
     The answer is streamed to stdout.
@@ -160,6 +160,8 @@ def _say_more(outcome: Outcome) -> None:
     """Say where an answer comes from: its documents, and whether the paradigm gave it itself."""
     if outcome.completed and outcome.sources:
         click.echo(f"Sources: {'; '.join(map(one_line, outcome.sources))}")
+    for host in outcome.sent_to:
+        click.echo(f"(this question was sent to {one_line(host)}, as the team's file says)", err=True)
     if outcome.fell_back:
         click.echo(f"(the agent was stuck, this is what it had: {outcome.error})", err=True)
 
@@ -200,6 +202,8 @@ def _step_line(step: Step) -> str:
     if step.kind in {StepKind.CALL, StepKind.ROUTE}:
         arguments = ", ".join(f"{key}={value!r}" for key, value in step.arguments.items())
         text = f"{step.tool}({arguments})"
+    elif step.kind is StepKind.SENT:
+        text = f"to {step.tool}: {step.text}"
     else:
         text = step.text
     return f"[{step.agent}] {step.kind.value}: {text}"

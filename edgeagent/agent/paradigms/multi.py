@@ -21,7 +21,7 @@ from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop
 from edgeagent.agent.task import TaskRun
 from edgeagent.agent.together import run_together
-from edgeagent.agent.tools.protocol import JsonSchema, object_schema, string_argument
+from edgeagent.agent.tools.protocol import JsonSchema, Tool, object_schema, string_argument
 from edgeagent.errors import ResourceError
 from edgeagent.record.outcome import FailureMode, Outcome
 
@@ -69,7 +69,7 @@ class Multi:
         specialists = {
             role.name: Agent(runtime, role, tools)
             for role in team.specialists
-            if (tools := runtime.select_tools(role.tools)) or not role.tools
+            if (tools := _tools_of(role, team, runtime)) or not role.tools
         }
         self._ask = _Ask(runtime, specialists, team.does)
         self._supervisor = Agent(runtime, team.supervisor, (self._ask,))
@@ -112,6 +112,15 @@ class Multi:
         ask.begin(question, task)
         task.speaker = FUNCTIONS_ROLE
         return ask.run(supervisor.called[0].arguments)
+
+
+def _tools_of(role: Role, team: Team, runtime: Runtime) -> tuple[Tool, ...]:
+    """Return a specialist's tools; `*` is all that no specialist of the team names."""
+    names = [name for name in role.tools if name != "*"]
+    if len(names) < len(role.tools):
+        taken = {name for other in team.specialists for name in other.tools}
+        names += [name for name in runtime.tools if name not in taken]
+    return runtime.select_tools(names)
 
 
 class _Ask:
