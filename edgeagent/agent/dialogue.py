@@ -35,6 +35,10 @@ MAX_REPEATED_CALLS = 1
 """How often an agent may repeat a call and be told so; one more and it has to answer."""
 
 
+LEAD_CHARS = 200
+"""Longest text before the calls of a turn, for formats that have that."""
+
+
 class Talk:
     """See the module. An agent that is stuck is made to answer before anybody gives up on it."""
 
@@ -125,13 +129,15 @@ class Talk:
         may_answer = not opened and not (first and self._role.must_call_first)
         tools = () if self._must_answer else opened or offered
         grounded = self._model.grounded
+        may_answer = self._must_answer or may_answer
         return TurnRules(
             tools=tuple(tools),
-            may_answer=self._must_answer or may_answer,
+            may_answer=may_answer,
             max_calls=1 if grounded else self._budget.max_calls_per_turn,
             has_result=bool(self._log),
             quotes=self._quotes,
             max_thinking_tokens=0 if self._must_answer else self._budget.max_thinking_tokens,
+            lead_chars=LEAD_CHARS if may_answer and not grounded else 0,
         )
 
     def _offered(self, results: Sequence[str]) -> tuple[Offer, ...]:
@@ -177,6 +183,7 @@ class Talk:
                 else text_format.answer_part
                 if self._agent.tools
                 else whole_text,
+                rules.lead_chars if rules.tools else 0,
             )
             try:
                 return (yield request)

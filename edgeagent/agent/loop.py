@@ -122,7 +122,9 @@ class Agent:
                         request,
                         recorder=task.recorder,
                         limits=task.limits,
-                        on_text=task.text_sink(self.role.name, request.answer_part),
+                        on_text=task.text_sink(
+                            self.role.name, request.answer_part, request.held_chars
+                        ),
                     )
                 except AgentStop as stop:
                     request = dialogue.throw(stop)

@@ -39,6 +39,24 @@ class Silent:
         """Ignore."""
 
 
+class _Heard:
+    """Passes everything on, and knows what of the answer the user has seen."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.shown = ""
+
+    def on_text(self, agent: str, text: str) -> None:
+        self._listener.on_text(agent, text)
+
+    def on_answer(self, text: str) -> None:
+        self.shown += text
+        self._listener.on_answer(text)
+
+    def on_step(self, step: Step) -> None:
+        self._listener.on_step(step)
+
+
 class TaskRun:
     """The spans, steps, turns and limits of one task.
 
@@ -65,18 +83,22 @@ class TaskRun:
         self.recorder = Recorder(edges)
         self.limits = limits or Limits(timeout_s)
         self.functions = tuple(functions)
-        self.listener: Listener = listener or Silent()
+        self._heard = _Heard(listener or Silent())
+        self.listener: Listener = self._heard
         self.steps: list[Step] = []
         self.turns = 0
         self.speaker = ""
         """The role whose answer the user gets; the paradigm sets it."""
 
-    def text_sink(self, agent: str, answer_part: Callable[[str], str]) -> Callable[[str], None]:
+    def text_sink(
+        self, agent: str, answer_part: Callable[[str], str], held_chars: int = 0
+    ) -> Callable[[str], None]:
         """Return a function that passes on one turn of a role, piece by piece.
 
         Args:
             agent: The role.
             answer_part: Returns what of the turn so far is answer.
+            held_chars: Characters of an answer that are held back, as a call may still follow.
         """
         turn = ""
         answered = 0
@@ -87,7 +109,7 @@ class TaskRun:
             self.listener.on_text(agent, piece)
             if agent == self.speaker:
                 answer = answer_part(turn)
-                if len(answer) > answered:
+                if len(answer) > max(answered, held_chars):
                     self.listener.on_answer(answer[answered:])
                     answered = len(answer)
 
@@ -97,6 +119,14 @@ class TaskRun:
         """Pass on an answer of a role that was not streamed."""
         if agent == self.speaker:
             self.listener.on_answer(answer)
+
+    def finish(self, answer: str) -> None:
+        """Show what the user has not seen yet of the answer that counts."""
+        shown = self._heard.shown.strip()
+        if answer and not shown.endswith(answer.strip()):
+            rest = answer.strip().removeprefix(shown)
+            gap = "\n" if shown and rest == answer.strip() else ""
+            self.listener.on_answer(gap + rest)
 
     def add(self, step: Step) -> None:
         """Keep a finished step and show it."""

@@ -35,6 +35,7 @@ class TurnRequest:
         params: How to generate.
         variables: Further variables of the template.
         answer_part: Returns what of an unfinished turn is answer already, for streaming.
+        held_chars: Characters of an answer that are not streamed before there are more of them.
     """
 
     messages: Sequence[Message]
@@ -42,6 +43,7 @@ class TurnRequest:
     params: DecodeParams = field(default_factory=DecodeParams)
     variables: Mapping[str, object] = field(default_factory=dict)
     answer_part: Callable[[str], str] = whole_text
+    held_chars: int = 0
 
 
 Dialogue = Generator[TurnRequest, str, str]

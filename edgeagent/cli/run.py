@@ -161,7 +161,9 @@ def _say_more(outcome: Outcome) -> None:
     if outcome.completed and outcome.sources:
         click.echo(f"Sources: {'; '.join(map(one_line, outcome.sources))}")
     for host in outcome.sent_to:
-        click.echo(f"(this question was sent to {one_line(host)}, as the team's file says)", err=True)
+        click.echo(
+            f"(this question was sent to {one_line(host)}, as the team's file says)", err=True
+        )
     if outcome.fell_back:
         click.echo(f"(the agent was stuck, this is what it had: {outcome.error})", err=True)
 

@@ -138,7 +138,9 @@ class Workbench:
             limits=Limits.of(self.budget, self._energy),
             functions=functions,
         )
-        return self.paradigm(paradigm).run(question, task), task
+        outcome = self.paradigm(paradigm).run(question, task)
+        task.finish(outcome.answer)
+        return outcome, task
 
     def close(self) -> None:
         """Free caches, memory, tools and model."""

@@ -8,12 +8,8 @@ from edgeagent.agent.formats.schema import value_rules
 from edgeagent.errors import EngineError, ToolError
 
 
-def check_schema(tool: str, schema: Mapping[str, object]) -> None:
-    """Compile the parameters of a tool, so that a bad schema is found before any task runs.
-
-    Raises:
-        ToolError: No grammar can be made of it.
-    """
+def schema_error(schema: Mapping[str, object]) -> str:
+    """Return why no grammar can be made of the parameters of a tool, empty if one can."""
     from edgeagent.engine.grammar import SINGLE_BYTES, GrammarMatcher, GrammarTokenizer
 
     try:
@@ -21,7 +17,15 @@ def check_schema(tool: str, schema: Mapping[str, object]) -> None:
         tokenizer = GrammarTokenizer(SINGLE_BYTES, None, ())
         GrammarMatcher(tokenizer, "\n".join(["start: args", *lines]))
     except (EngineError, ToolError, RecursionError) as error:
-        reason = str(error).removesuffix(".")
-        raise ToolError(
-            f"The parameters of the tool {tool[:80]!r} cannot be enforced: {reason}."
-        ) from error
+        return str(error).removesuffix(".")
+    return ""
+
+
+def check_schema(tool: str, schema: Mapping[str, object]) -> None:
+    """Compile the parameters of a tool, so that a bad schema is found before any task runs.
+
+    Raises:
+        ToolError: No grammar can be made of it.
+    """
+    if reason := schema_error(schema):
+        raise ToolError(f"The parameters of the tool {tool[:80]!r} cannot be enforced: {reason}.")

@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Mapping
 
+from edgeagent.agent.formats.schema_check import schema_error
+
 TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
@@ -29,21 +31,8 @@ def check_parameters(parameters: object) -> None:
     if missing := [name for name in required if name not in properties]:
         raise ValueError(f"requires {missing[0]!r}, which is not among its properties")
     try:
-        text = json.dumps(parameters)
+        json.dumps(parameters)
     except (TypeError, ValueError) as error:
         raise ValueError(f"is not JSON ({error})") from error
-    if reason := grammar_error(text):
+    if reason := schema_error(parameters):
         raise ValueError(f"cannot be made a grammar ({reason})")
-
-
-def grammar_error(schema_json: str) -> str:
-    """Return why no grammar can be made of a JSON Schema, empty if one can."""
-    import llguidance
-
-    try:
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(schema_json)
-        error = llguidance.LLMatcher.validate_grammar(grammar)
-    except Exception as failure:
-        error = str(failure)
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".") if lines else ""

@@ -114,7 +114,10 @@ def offers(
     for tool in tools:
         parameters: JsonSchema | None = tool.parameters
         if narrow and isinstance(tool, Grounded):
-            parameters = tool.offer(question, results)
+            try:
+                parameters = tool.offer(question, results)
+            except Exception:  # a defect of somebody's tool: it is offered as it is
+                parameters = tool.parameters
         if parameters is not None:
             found.append(Offer(tool.name, parameters))
     return tuple(found)

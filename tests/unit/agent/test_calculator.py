@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeagent.agent.formats.schema_check import schema_error
 from edgeagent.agent.tools.calculator import Calculator
-from edgeagent.agent.tools.parameters import grammar_error
 from edgeagent.agent.tools.protocol import describe
 from edgeagent.errors import ToolError
 
@@ -129,7 +128,7 @@ def test_whatever_is_offered_is_a_grammar_and_conversions_compute(question: str,
     schema = Calculator().offer(question, (said,))
     if schema is None:
         return
-    assert grammar_error(json.dumps(schema)) == ""
+    assert schema_error(schema) == ""
     for expression in offered(question, (said,)):
         if "[" not in expression:
             assert Calculator().run({"expression": expression})

@@ -12,7 +12,7 @@ import pytest
 from edgeagent.agent.loop import Agent, Role
 from edgeagent.agent.runtime import Runtime
 from edgeagent.agent.stops import AgentStop, Limits
-from edgeagent.agent.task import TaskRun
+from edgeagent.agent.task import Silent, TaskRun
 from edgeagent.agent.tools.calculator import Calculator
 from edgeagent.agent.tools.protocol import Tool, object_schema
 from edgeagent.config.run import Budget
@@ -201,6 +201,27 @@ def test_several_calls_of_a_turn_run_overlapped_under_one_span() -> None:
     assert [span.name for span in spans] == ["calculator"]
     observed = [step.text for step in task.steps if step.kind is StepKind.OBSERVATION]
     assert observed == ["42", "2"]
+
+
+def test_words_may_stand_before_the_calls_of_a_turn_and_are_no_answer() -> None:
+    class Hearing(Silent):
+        answers: list[str] = []  # noqa: RUF012 - one listener
+
+        def on_answer(self, text: str) -> None:
+            self.answers.append(text)
+
+    lead = "Let me work that out."
+    model = replies(f"{lead}\n{call('12 + 30')}", "It is 42.")
+    agent = make_agent(model, budget=Budget(grounding=False, max_new_tokens=200))
+    task = TaskRun(60, Hearing())
+    task.speaker = "agent"
+    assert agent.run("What is 12 + 30?", task) == "It is 42."
+    assert kinds(task) == [StepKind.CALL, StepKind.OBSERVATION, StepKind.ANSWER]
+    assert task.steps[0].kind is StepKind.THOUGHT
+    assert task.steps[0].text == lead
+    assert Hearing.answers == []  # short answers are held back, as a call may still come
+    task.finish("It is 42.")
+    assert Hearing.answers == ["It is 42."]
 
 
 def test_a_conversation_that_no_longer_fits_loses_its_oldest_results_first() -> None:

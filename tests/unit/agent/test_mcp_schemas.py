@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -8,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeagent.agent.formats.schema_check import schema_error
 from edgeagent.agent.tools.mcp.budget import Shown, fit
 from edgeagent.agent.tools.mcp.schemas import MAX_ITEMS, UnsupportedSchemaError, simplify
 from edgeagent.agent.tools.mcp.texts import plain_name, plain_text
-from edgeagent.agent.tools.parameters import grammar_error
 from edgeagent.agent.tools.toolbox import open_toolbox
 from edgeagent.config.workspace import Workspace
 from edgeagent.errors import MissingExtraError
@@ -182,7 +181,7 @@ def test_any_schema_is_reduced_to_a_grammar_or_refused(properties: dict[str, obj
         reduced = simplify({"type": "object", "properties": properties})
     except UnsupportedSchemaError:
         return
-    assert grammar_error(json.dumps(reduced)) == ""
+    assert schema_error(reduced) == ""
 
 
 def tokens(text: str) -> int:
@@ -233,7 +232,7 @@ def test_what_matters_least_goes_first() -> None:
     for budget, version in zip(range(full, 0, -1), versions, strict=True):
         if version is not None:
             assert tokens(version.text()) <= budget
-            assert grammar_error(json.dumps(version.parameters)) == ""
+            assert schema_error(version.parameters) == ""
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 
 import pytest
 
-from edgeagent.agent.tools.parameters import grammar_error
+from edgeagent.agent.formats.schema_check import schema_error
 from edgeagent.agent.tools.protocol import JsonSchema, object_schema
 from edgeagent.agent.tools.said import offer_said
 
@@ -38,7 +37,7 @@ def offered(question: str, *results: str) -> Mapping[str, JsonSchema] | None:
     if schema is None:
         return None
     assert schema["additionalProperties"] is False
-    assert grammar_error(json.dumps(schema)) == ""
+    assert schema_error(schema) == ""
     properties = schema["properties"]
     assert isinstance(properties, dict)
     return properties

@@ -20,7 +20,7 @@ from edgeagent.export.tool_call_format import tool_call_format_of
         ("{% if xml_tools %}<tool_call>{% endif %}", "smollm3"),
         ("[AVAILABLE_TOOLS] [TOOL_CALLS] [TOOL_RESULTS]", "mistral"),
         ("'<|tool|>' + message['tools'] + '<|/tool|>'", "phi4"),
-        ("<|start_header_id|>ipython<|end_header_id|> \"parameters\": ", "llama3_json"),
+        ('<|start_header_id|>ipython<|end_header_id|> "parameters": ', "llama3_json"),
         ("<|start_header_id|>{{ role }}<|end_header_id|>", "compact"),
         ("<start_of_turn>{{ role }}", "gemma"),
     ],

@@ -7,14 +7,14 @@ one, except for rules that no grammar can hold: the server checks those.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from edgeagent.agent.formats.schema_check import schema_error
 from edgeagent.agent.tools.mcp.texts import plain_text
-from edgeagent.agent.tools.parameters import check_parameters, grammar_error
+from edgeagent.agent.tools.parameters import check_parameters
 
 MAX_DEPTH = 6
 MAX_NODES = 400
@@ -237,7 +237,7 @@ def _text(schema: Mapping[str, object]) -> Schema:
         # Regular expressions differ between languages; one that grammars do not know is left out,
         # and one without a bound would let a call run on.
         narrowed = {**plain, "pattern": pattern}
-        if not grammar_error(json.dumps(narrowed)):
+        if not schema_error({"type": "object", "properties": {"text": narrowed}}):
             return narrowed
     return plain
 
