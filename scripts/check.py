@@ -9,6 +9,7 @@ Needs nothing but Python: the tools are installed into the virtual environment `
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from environment import ROOT, SetupError, child_environment, fail, prepare
 
+TEST_PROCESSES = min(4, os.cpu_count() or 1)
 CHECKS = ("lint", "format", "types", "layers", "tests")
 """In order of cost."""
 
@@ -63,7 +65,8 @@ def _steps(
     python: Path, options: argparse.Namespace, pytest_arguments: list[str]
 ) -> dict[str, list[str]]:
     """Return the commands by name."""
-    tests = ["pytest"]
+    # Tests of one file stay in one process: many share what their module made.
+    tests = ["pytest", "--numprocesses", str(TEST_PROCESSES), "--dist", "loadfile"]
     if options.fast:
         tests.append("tests/unit")
     if options.heavy:

@@ -29,21 +29,25 @@ def weights_home() -> Path:
 @pytest.fixture(scope="session")
 def smollm2_gguf(weights_home: Path) -> Path:
     """The real weights of the default model, pulled once by edgeagent's own code."""
+    from filelock import FileLock
+
     from edgeagent.config.model import load_recipe
     from edgeagent.export.sources import pull
 
-    return pull(load_recipe("smollm2-135m-instruct"), weights_home / "sources")
+    with FileLock(weights_home / "pull.lock"):  # test processes share it
+        return pull(load_recipe("smollm2-135m-instruct"), weights_home / "sources")
 
 
 @pytest.fixture(scope="session")
 def smollm2_package(smollm2_gguf: Path, weights_home: Path) -> Path:
-    """The default model's package, exported anew in each session; verification is tested apart."""
+    """The default model's package, exported anew in each test process; its gate is tested apart."""
     from edgeagent.export.native import export_checkpoint
     from edgeagent.export.protocol import ModelFacts
     from edgeagent.export.settings import ExportSettings
 
-    folder = weights_home / "packages" / "smollm2-135m-instruct"
-    folder.parent.mkdir(exist_ok=True)
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    folder = weights_home / "packages" / worker / "smollm2-135m-instruct"
+    folder.parent.mkdir(parents=True, exist_ok=True)
     export_checkpoint(
         smollm2_gguf,
         folder,

@@ -67,8 +67,8 @@ class Watched:
         self.sessions: dict[str, GenaiSession] = {}
         open_conversation = self.runtime.conversation
 
-        def conversation(role: str) -> Any:
-            opened = open_conversation(role)
+        def conversation(role: str, **voice: Any) -> Any:
+            opened = open_conversation(role, **voice)
             if role not in self.generators:
                 session = opened.session
                 assert isinstance(session, GenaiSession)

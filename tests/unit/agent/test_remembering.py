@@ -135,7 +135,8 @@ def test_what_may_be_taken_back_is_not_streamed() -> None:
 
     paradigm, _ = remembering(replies("It is 5328.", "It is 1856."), Fixed(EXAMPLE))
     screen = Screen()
-    paradigm.run(QUESTION, TaskRun(30, screen))
+    task = TaskRun(30, screen)
+    task.finish(paradigm.run(QUESTION, task).answer)
     assert screen.text == "It is 1856."
 
 

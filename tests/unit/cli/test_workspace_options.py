@@ -58,7 +58,9 @@ def test_a_plugin_adds_a_paradigm_by_name(tmp_path: Path) -> None:
     without = CliRunner().invoke(main, arguments)
     assert "There is no paradigm 'echo'" in str(without.output)
     with_it = CliRunner().invoke(main, [*arguments, "--plugin", str(plugin)])
-    assert "no-model" in str(with_it.output)  # it went on to the model, which is not there
+    assert "No model is called" in str(
+        with_it.output
+    )  # it went on to the model, which is not there
     assert "There is no paradigm" not in str(with_it.output)
 
 

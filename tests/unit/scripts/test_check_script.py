@@ -7,6 +7,9 @@ import check
 import pytest
 
 
+PYTEST = ["-m", "pytest", "--numprocesses", str(check.TEST_PROCESSES), "--dist", "loadfile"]
+
+
 def steps(*arguments: str) -> dict[str, list[str]]:
     own, pytest_arguments = check._split(list(arguments))
     python = Path("env", "bin", "python")
@@ -16,16 +19,15 @@ def steps(*arguments: str) -> dict[str, list[str]]:
 def test_everything_by_default() -> None:
     commands = steps()
     assert tuple(commands) == check.CHECKS == ("lint", "format", "types", "layers", "tests")
-    assert commands["tests"][1:] == ["-m", "pytest"]
+    assert commands["tests"][1:] == PYTEST
     assert commands["layers"][0] == str(Path("env", "bin", "lint-imports"))
 
 
 def test_extent_of_the_tests() -> None:
-    assert steps("--fast")["tests"][2:] == ["pytest", "tests/unit"]
-    assert steps("--heavy")["tests"][2:] == ["pytest", "-m", "heavy or not heavy"]
-    assert steps("--fast", "--", "-k", "gguf", "--", "x")["tests"][3:] == [
-        "tests/unit", "-k", "gguf", "--", "x"
-    ]  # fmt: skip
+    assert steps("--fast")["tests"][1:] == [*PYTEST, "tests/unit"]
+    assert steps("--heavy")["tests"][1:] == [*PYTEST, "-m", "heavy or not heavy"]
+    chosen = steps("--fast", "--", "-k", "gguf", "--", "x")["tests"]
+    assert chosen[-5:] == ["tests/unit", "-k", "gguf", "--", "x"]
     assert tuple(steps("--only", "types", "lint")) == ("types", "lint")
     with pytest.raises(SystemExit):
         steps("--fast", "--heavy")
