@@ -141,7 +141,8 @@ def test_without_the_filter_these_would_get_out(facts: dict[str, Any]) -> None:
     # And these would outlive it.
     left_out += "priority of the user", "shared memory", "message queue", "semaphore"
     escaped = attack(facts, Layers(seccomp=False, namespaces=False), *left_out)["escaped"]
-    assert {"unix socket", "socket pair", "thread", "truncate by reading"} <= set(escaped)
+    # Sockets of other users are out of reach anyway where root became nobody.
+    assert {"socket pair", "thread", "truncate by reading"} <= set(escaped)
     assert {"memory in a file", "change time"} <= set(escaped)
 
 
@@ -150,7 +151,8 @@ def test_without_walls_around_files_these_would_get_out(facts: dict[str, Any]) -
     library = "add to the library", "change the library"
     layers = Layers(landlock=False, namespaces=False)
     escaped = attack(facts, layers, *harmful, *library, "shared memory file")["escaped"]
-    assert {"read", "read after chdir", "/proc environment", "/proc list", "/sys"} <= set(escaped)
+    # The environment of others is out of reach anyway where root became nobody.
+    assert {"read", "read after chdir", "/proc list", "/sys"} <= set(escaped)
 
 
 IGNORE = """

@@ -6,7 +6,6 @@ from pathlib import Path
 import check
 import pytest
 
-
 PYTEST = ["-m", "pytest", "--numprocesses", str(check.TEST_PROCESSES), "--dist", "loadfile"]
 
 
