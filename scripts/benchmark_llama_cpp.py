@@ -20,15 +20,15 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
+
+from model_process import ComparisonError, ModelProcess, model_process
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = Path(__file__).resolve().with_name("benchmark_worker.py")
@@ -37,10 +37,6 @@ _QUIET = 10.0
 """Percent; above it, engines that wait in a loop for their threads lose more than others."""
 
 MEASURES = ("prefill_tok_per_s", "decode_tok_per_s")
-
-
-class BenchmarkError(Exception):
-    """The comparison cannot be made; the message is for a person."""
 
 
 @dataclass(frozen=True)
@@ -88,35 +84,13 @@ def order_of(round_index: int) -> tuple[str, ...]:
 
 
 class Worker:
-    """A worker process with its model loaded."""
+    """A process that measures, with its model loaded."""
 
-    def __init__(self, name: str, process: subprocess.Popen[str], log: IO[bytes]) -> None:
-        """Wait until the model is loaded."""
-        self.name = name
-        self._process = process
-        self._log = log
-        self.versions = self._receive()
-
-    def ask(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Have one job done."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(job) + "\n")
-            self._process.stdin.flush()
-        except OSError:
-            pass  # it has ended; reading tells why
-        return self._receive()
-
-    def _receive(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait()
-            self._log.seek(0)
-            lines = self._log.read().decode("utf-8", errors="replace").strip().splitlines()
-            raise BenchmarkError(f"the {self.name} worker ended: {lines[-1] if lines else '?'}")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
+    def __init__(self, process: ModelProcess) -> None:
+        """Use a process that is ready."""
+        self.name = process.name
+        self.versions = process.versions
+        self.ask = process.ask
 
     def measure(self, prompt: list[int], generate: int) -> tuple[Round, list[int]]:
         """Measure one prefill and one decode; the first token of a decode takes no step."""
@@ -135,23 +109,8 @@ def started(
     """Start a worker and end it afterwards."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} if name == "edgeagent" else None
     command = [python, "-P", WORKER, name, model, threads, context_len]
-    with TemporaryFile() as log:
-        try:
-            process = subprocess.Popen(
-                [str(word) for word in command],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                encoding="utf-8",
-            )
-        except OSError as error:
-            raise BenchmarkError(f"{python} cannot be started: {error.strerror}") from error
-        try:
-            yield Worker(name, process, log)
-        finally:
-            process.terminate()
-            process.communicate()
+    with model_process(name, command, environment) as process:
+        yield Worker(process)
 
 
 def prompt_text() -> str:
@@ -175,7 +134,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         encoded = {name: workers[name].ask({"encode": prompt_text()})["ids"] for name in ENGINES}
         prompt = encoded["edgeagent"][: options.prompt_tokens]
         if len(prompt) < options.prompt_tokens:
-            raise BenchmarkError(f"--prompt-tokens: there is text for {len(prompt)} tokens only")
+            raise ComparisonError(f"--prompt-tokens: there is text for {len(prompt)} tokens only")
         busy_percent = [_busy_percent()]
         rounds: dict[str, list[Round]] = {name: [] for name in ENGINES}
         chosen: dict[str, list[int]] = {}
@@ -304,7 +263,7 @@ def main() -> None:
         record = run(options)
     except ImportError:
         sys.exit(f"error: {sys.executable} has no edgeagent; use the Python of .venv")
-    except BenchmarkError as error:
+    except ComparisonError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

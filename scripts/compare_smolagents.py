@@ -24,24 +24,20 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
+
+from model_process import ComparisonError, ModelProcess, model_process
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = Path(__file__).resolve().with_name("compare_smolagents_worker.py")
 SIDES = ("edgeagent", "smolagents")
 WARM_UP = "How much is 21 plus 34?"
 MAX_STEPS = 5
-
-
-class ComparisonError(Exception):
-    """The comparison cannot be made; the message is for a person."""
 
 
 @dataclass(frozen=True)
@@ -121,71 +117,15 @@ def order_of(index: int) -> tuple[str, ...]:
     return SIDES if index % 2 == 0 else SIDES[::-1]
 
 
-class Worker:
-    """A process with its model loaded."""
-
-    def __init__(self, name: str, process: subprocess.Popen[str], log: IO[bytes]) -> None:
-        """Wait until the model is loaded."""
-        self.name = name
-        self._process = process
-        self._log = log
-        self.versions: dict[str, Any] = self._receive()
-
-    def ask(self, question: str) -> dict[str, Any]:
-        """Have one question answered."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({"question": question}) + "\n")
-            self._process.stdin.flush()
-        except OSError:
-            pass  # it has ended; reading tells why
-        return self._receive()
-
-    def _receive(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait()
-            self._log.seek(0)
-            lines = self._log.read().decode("utf-8", errors="replace").strip().splitlines()
-            raise ComparisonError(f"the {self.name} process ended: {lines[-1] if lines else '?'}")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
-
-
-@contextmanager
-def started(name: str, python: Path, model: Path, threads: int) -> Iterator[Worker]:
-    """Start a worker and end it afterwards."""
+def started(
+    name: str, python: Path, model: Path, threads: int
+) -> AbstractContextManager[ModelProcess]:
+    """Return a worker that is started on entry and ended on exit."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
     if name == "edgeagent":
         environment["PYTHONPATH"] = str(ROOT)
     command = [python, "-P", WORKER, name, model, threads, MAX_STEPS]
-    with TemporaryFile() as log:
-        try:
-            process = subprocess.Popen(
-                list(map(str, command)),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-                env=environment,
-            )
-        except OSError as error:
-            raise ComparisonError(f"{python} cannot be started: {error.strerror}") from error
-        try:
-            yield Worker(name, process, log)
-        finally:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with suppress(OSError):  # it ended first
-                process.stdin.close()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdout.close()
+    return model_process(name, command, environment)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -207,10 +147,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             )
         }
         for name in SIDES:
-            workers[name].ask(WARM_UP)
+            workers[name].ask({"question": WARM_UP})
         for index, task in enumerate(tasks):
             for name in order_of(index):
-                reply = workers[name].ask(task.prompt())
+                reply = workers[name].ask({"question": task.prompt()})
                 answer = str(reply.pop("answer"))
                 result = Result(
                     side=name,

@@ -154,7 +154,7 @@ def test_a_prompt_longer_than_the_text_is_refused(models: list[str]) -> None:
     options = benchmark.parse(
         [*models, "--prompt-tokens=101", "--threads=1", f"--llama-python={sys.executable}"]
     )
-    with pytest.raises(benchmark.BenchmarkError, match="text for 100 tokens only"):
+    with pytest.raises(benchmark.ComparisonError, match="text for 100 tokens only"):
         benchmark.run(options)
 
 
@@ -165,7 +165,7 @@ def test_a_worker_that_cannot_work_says_why(
     worker.write_text("import no_such_module")
     monkeypatch.setattr(benchmark, "WORKER", worker)
     with (
-        pytest.raises(benchmark.BenchmarkError, match="No module named 'no_such_module'"),
+        pytest.raises(benchmark.ComparisonError, match="No module named 'no_such_module'"),
         benchmark.started("llama_cpp", Path(sys.executable), Path("m.gguf"), 1, 8) as started,
     ):
         pytest.fail(f"{started.name} started")
@@ -173,7 +173,7 @@ def test_a_worker_that_cannot_work_says_why(
 
 def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
     with (
-        pytest.raises(benchmark.BenchmarkError, match="cannot be started"),
+        pytest.raises(benchmark.ComparisonError, match="cannot be started"),
         benchmark.started("llama_cpp", tmp_path / "python", Path("m.gguf"), 1, 8),
     ):
         pass
