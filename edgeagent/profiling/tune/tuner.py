@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeagent import __version__
+from edgeagent.agent.chat.template import ChatTemplate
 from edgeagent.clock import utc_now_iso
 from edgeagent.config.cores import usable_cores, usable_physical_cores
 from edgeagent.config.package import Package
@@ -138,7 +139,8 @@ class Tuner:
         self.default = EngineConfig(ep=settings.ep)
         self.kept: Path | None = None
         self._gauge = EnergyGauge.find(discover(os.getpid())) if settings.goal == "energy" else None
-        self._chat_template = read_facts(settings.package.folder).chat_template
+        facts = read_facts(settings.package.folder)
+        self._template = ChatTemplate(facts.chat_template, facts.chat_tokens)
         self._host = host_record()
         self._created_utc = utc_now_iso()
         self._deadline_s = 0.0
@@ -223,7 +225,7 @@ class Tuner:
         return make_work(
             self.settings.goal,
             context_len=self.settings.context,
-            chat_template=self._chat_template,
+            template=self._template,
             encode=encode,
         )
 

@@ -131,20 +131,19 @@ class Work:
         return f"prefill of {prefills} tokens, then {self.job.answer_len} of answer ({answers})"
 
 
-def make_work(goal: Goal, *, context_len: int, chat_template: str | None, encode: Encode) -> Work:
+def make_work(goal: Goal, *, context_len: int, template: ChatTemplate, encode: Encode) -> Work:
     """Return the work for a package; what does not fit its context is shortened.
 
     Args:
         goal: What is to become better.
         context_len: Tokens of the KV cache.
-        chat_template: The package's own, `None` if it has none.
+        template: The package's own, with the tokens that it names.
         encode: Its tokenizer.
 
     Raises:
         EngineError: The chat template failed.
     """
     job = JOBS[goal]
-    template = ChatTemplate(chat_template)
     cells: dict[str, Cell] = {}
     for length, _ in job.prefills:
         # Two may be shortened to the same length; they keep names of their own.

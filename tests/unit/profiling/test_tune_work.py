@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from edgeagent.agent.chat.template import ChatTemplate
 from edgeagent.config.tuned import Goal
 from edgeagent.errors import EngineError
 from edgeagent.profiling.tune.work import Work, first_difference, make_work
@@ -17,7 +18,7 @@ def encode(text: str) -> list[int]:
 
 
 def work_for(goal: Goal = "latency", context_len: int = 2048) -> Work:
-    return make_work(goal, context_len=context_len, chat_template=None, encode=encode)
+    return make_work(goal, context_len=context_len, template=ChatTemplate(None), encode=encode)
 
 
 def prefill(duration_ms: int) -> Reading:
@@ -72,7 +73,7 @@ def test_prompts_are_written_in_the_models_own_template() -> None:
     work = make_work(
         "latency",
         context_len=2048,
-        chat_template="<<{{ messages[0].content }}>>",
+        template=ChatTemplate("<<{{ messages[0].content }}>>"),
         encode=encode,
     )
     text = bytes(work.cells["copying"].prompt).decode()
